@@ -1,0 +1,230 @@
+"""The command `gatescope`: run, query, show, verify."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from pipeline.errors import GatescopeError
+
+if TYPE_CHECKING:
+    from pipeline.query import Dataset
+    from pipeline.query import Activations
+
+_RUN_HELP = """\
+overrides of the configuration, such as
+  gatescope run                                          the built-in model on the built-in corpus
+  gatescope run model=Qwen3-0.6B-Base corpus=fineweb-edu corpus.max_tokens=1000000
+  gatescope run model.name=org/name-or-folder corpus=local corpus.path=texts.jsonl output=my-neurons
+  gatescope run experiment=gluscope model=OLMo-7B-0424-hf corpus=dolma-small
+A run that was stopped goes on when the same command is given again.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code: 0 done, 1 verify found violations, 2 what the user can mend."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    console = Console(stderr=True, highlight=False)
+    try:
+        return int(options.command(options, console) or 0)
+    except GatescopeError as error:
+        console.print(f"gatescope: {error}", markup=False, soft_wrap=True, style="bold red")
+        return 2
+    except KeyboardInterrupt:
+        console.print("gatescope: interrupted; the same command again goes on from the last snapshot")
+        return 130
+    except BrokenPipeError:
+        # The reader (`head`, `less`) has gone; give its closed pipe no more to complain about.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gatescope", description="For every neuron of a gated language model, its signs."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser(
+        "run",
+        help="make a dataset: corpus, scan, merge, weights, card",
+        epilog=_RUN_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    run.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+    run.set_defaults(command=_run)
+
+    query = commands.add_parser("query", help="ask a dataset; without a name, list the queries")
+    query.add_argument("dataset", help="a folder, a URL or a Hub id")
+    query.add_argument("name", nargs="?", help="a named query")
+    query.add_argument("parameters", nargs="*", metavar="PARAMETER=VALUE")
+    query.add_argument("--sql", help="a statement of your own instead of a named query")
+    query.add_argument("--format", choices=("table", "csv", "json", "parquet"), default="table")
+    query.set_defaults(command=_query)
+
+    show = commands.add_parser("show", help="one neuron in the terminal")
+    show.add_argument("dataset", help="a folder, a URL or a Hub id")
+    show.add_argument("neuron", metavar="LAYER.NEURON", help="such as 31.9634")
+    show.add_argument("--ranking", default="post", help="the ranking of the examples")
+    show.add_argument("-n", type=int, default=3, help="examples of each combination")
+    show.set_defaults(command=_show)
+
+    verify = commands.add_parser("verify", help="check every invariant of a dataset")
+    verify.add_argument("dataset", help="a folder, a URL or a Hub id")
+    verify.add_argument(
+        "--rerun", type=int, default=0, metavar="N", help="and N stored rows against the model"
+    )
+    verify.add_argument("--model", help="where the model is now, if not where the run found it")
+    verify.set_defaults(command=_verify)
+    return parser
+
+
+def _run(options: argparse.Namespace, console: Console) -> int:
+    from pipeline.config import compose_config
+
+    config = compose_config(options.overrides)
+    from pipeline.query import fetch
+    from pipeline.run import run
+    from pipeline.view.summary import render_summary
+
+    result = run(config, console)
+    out = Console(highlight=False)
+    with _opened(str(config.output)) as dataset:
+        _, frequencies = fetch(
+            dataset.sql(
+                "select layer, combo, avg(frequency) from sign_stats group by all order by all"
+            )
+        )
+        out.print(render_summary(dataset.manifest, frequencies))
+        if result.already_complete:
+            out.print(f"{config.output} is already complete: nothing was done.")
+        layer, neuron = _worth_showing(dataset)
+    place = config.output
+    out.print(f"\nNext:\n  gatescope query {place}\n  gatescope show {place} {layer}.{neuron}")
+    out.print(f"  gatescope verify {place} --rerun 100", soft_wrap=True)
+    return 0
+
+
+def _opened(source: str) -> Dataset:
+    from pipeline.query import open_dataset
+
+    return open_dataset(source)
+
+
+def _worth_showing(dataset: Dataset) -> tuple[int, int]:
+    """A neuron to look at first: its weights say one thing, its activations another."""
+    from pipeline.query import fetch
+
+    _, rows = fetch(
+        dataset.sql(
+            "select layer, neuron from neuron_summary"
+            " order by cos_gate_in * (1 - agreement_frequency) desc nulls last, layer, neuron"
+            " limit 1"
+        )
+    )
+    return rows[0][0], rows[0][1]
+
+
+def _query(options: argparse.Namespace, console: Console) -> int:
+    from pipeline.query import fetch, write_result
+    from pipeline.view.summary import render_queries
+    from pipeline.view.terminal import render_table
+
+    out = Console(highlight=False)
+    with _opened(options.dataset) as dataset:
+        if options.sql is not None:
+            if options.name is not None:
+                raise GatescopeError(
+                    f"query: both --sql and the query {options.name} are given; give one of them"
+                )
+            relation = dataset.sql(options.sql)
+        elif options.name is None:
+            out.print(render_queries(dataset.queries(), options.dataset))
+            return 0
+        else:
+            relation = dataset.query(options.name, **_parameters(options.parameters))
+        if options.format == "table":
+            out.print(render_table(*fetch(relation)))
+        else:
+            write_result(relation, options.format, sys.stdout.buffer)
+    return 0
+
+
+def _parameters(words: Sequence[str]) -> dict[str, str]:
+    pairs = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise GatescopeError(f"query parameter {word!r} is not PARAMETER=VALUE: write n=5")
+        pairs[name] = value
+    return pairs
+
+
+def _show(options: argparse.Namespace, console: Console) -> int:
+    from pipeline.naming import RANKINGS
+    from pipeline.view.terminal import render_neuron
+
+    layer, dot, neuron = options.neuron.partition(".")
+    if not (dot and layer.isdecimal() and neuron.isdecimal()):
+        raise GatescopeError(f"show: {options.neuron!r} is no neuron: write layer.neuron, as 31.9634")
+    if options.ranking not in RANKINGS:
+        raise GatescopeError(
+            f"show: --ranking {options.ranking} is unknown: take one of {', '.join(RANKINGS)}"
+        )
+    if options.n < 0:
+        raise GatescopeError(f"show: -n {options.n} is negative: give 0 or more")
+    with _opened(options.dataset) as dataset:
+        found = dataset.neuron(int(layer), int(neuron))
+    Console(highlight=False).print(render_neuron(found, ranking=options.ranking, n=options.n))
+    return 0
+
+
+def _verify(options: argparse.Namespace, console: Console) -> int:
+    from pipeline.query import check_invariants, check_rerun
+    from pipeline.view.summary import render_check
+
+    if options.rerun < 0:
+        raise GatescopeError(f"verify: --rerun {options.rerun} is negative: give 0 or more")
+    out = Console(highlight=False)
+    n_failed = 0
+    with _opened(options.dataset) as dataset:
+        for check in check_invariants(dataset):
+            out.print(render_check(check))
+            n_failed += not check.ok
+        if options.rerun:
+            forward = _forward(dataset.manifest, options.model)
+            check = check_rerun(dataset, options.rerun, forward)
+            out.print(render_check(check))
+            n_failed += not check.ok
+    verdict = "the dataset is sound" if not n_failed else f"{n_failed} checks failed"
+    out.print(f"{options.dataset}: {verdict}", style="bold red" if n_failed else "bold green")
+    return 1 if n_failed else 0
+
+
+def _forward(manifest: dict[str, Any], model_name: str | None) -> Any:
+    from pipeline.config import from_dict
+    from pipeline.model import inspect_model, load_model
+    from pipeline.query import Activations
+
+    config = from_dict(manifest["config"]).model
+    config = replace(
+        config,
+        name=model_name or config.name,
+        revision=config.revision if model_name else manifest["model"]["revision"],
+        dtype=manifest["model"]["dtype"],
+        device="auto",
+    )
+    model = load_model(config, inspect_model(config))
+
+    def forward(input_ids: list[int], neurons: list[tuple[int, int]]) -> list[Activations]:
+        columns = model.columns(input_ids, neurons)
+        return [Activations(*(tensor.numpy() for tensor in column)) for column in columns]
+
+    return forward

@@ -1,0 +1,40 @@
+"""The configuration: dataclasses behind `conf/`, checked before anything runs.
+
+`compose_config` reads `conf/` and the overrides of a command line; everything else works on the
+dataclasses alone, so the scan runs where Hydra is not installed.
+"""
+
+from __future__ import annotations
+
+from pipeline.config.checks import check
+from pipeline.config.compose import choices, compose_config
+from pipeline.config.settings import (
+    ClusterConfig,
+    CorpusConfig,
+    ModelConfig,
+    RunConfig,
+    ScanConfig,
+    WindowConfig,
+    default_output,
+    differences,
+    from_dict,
+    scan_settings,
+    to_dict,
+)
+
+__all__ = [
+    "ClusterConfig",
+    "CorpusConfig",
+    "ModelConfig",
+    "RunConfig",
+    "ScanConfig",
+    "WindowConfig",
+    "check",
+    "choices",
+    "compose_config",
+    "default_output",
+    "differences",
+    "from_dict",
+    "scan_settings",
+    "to_dict",
+]

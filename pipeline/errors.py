@@ -1,0 +1,7 @@
+"""The one exception for what a user can mend."""
+
+from __future__ import annotations
+
+
+class GatescopeError(Exception):
+    """Names the thing, its value and the remedy, in one line; the command line exits with 2."""

@@ -1,0 +1,152 @@
+"""The hooked forward of a gated model, and its MLP weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from pipeline.model.norms import Neighbours
+from pipeline.naming import HOOKS
+
+# What a hooked forward hands on: layer, gate [batch pos neuron], in [batch pos neuron].
+Consumer = Callable[[int, Tensor, Tensor], None]
+
+
+@dataclass(frozen=True)
+class MLPWeights:
+    """The weights of one layer's neurons, float32, one row a neuron, [neuron d_model] each.
+
+    `gate` and `in_` read the residual stream after the preceding norm, whose gain is folded in;
+    `out` is what the neuron writes to the residual stream, a post-norm's gain folded in.
+    """
+
+    gate: Float[Tensor, "neuron d_model"]
+    in_: Float[Tensor, "neuron d_model"]
+    out: Float[Tensor, "neuron d_model"]
+
+
+class _Stop(Exception):
+    """Ends a forward after the last scanned layer; never leaves `GatedModel.run`."""
+
+
+@dataclass
+class GatedModel:
+    """A causal language model whose MLPs are gated, with a hook at each gate and in projection.
+
+    `mlps` are TransformerBridge's gated MLP components, one a layer, in their places inside
+    `body`, the Hugging Face model without its unembedding; all else of `body` is native.
+    """
+
+    name: str
+    revision: str | None
+    body: nn.Module
+    mlps: list[Any]
+    layers: tuple[int, ...]
+    act_fns: list[Callable[[Tensor], Tensor]]
+    act_fn_name: str
+    architecture: str
+    attention: str
+    d_vocab: int
+    max_positions: int | None
+    dtype: torch.dtype
+    device: torch.device
+    residual_multiplier: float = 1.0
+    neighbours: dict[int, Neighbours] = field(default_factory=dict)
+    _consume: Consumer | None = None
+    _gate: Tensor | None = None
+    _in: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        for layer in self.layers:
+            mlp = self.mlps[layer]
+            getattr(mlp, HOOKS["gate"]).add_hook(self._hook(layer, is_gate=True))
+            getattr(mlp, HOOKS["in"]).add_hook(self._hook(layer, is_gate=False))
+
+    @property
+    def n_layers(self) -> int:
+        """All layers of the model, scanned or not."""
+        return len(self.mlps)
+
+    @property
+    def d_model(self) -> int:
+        """Width of the residual stream."""
+        return int(self.mlps[0].W_out.shape[1])
+
+    def n_neurons(self, layer: int) -> int:
+        """Neurons of a layer (d_mlp; it differs between layers in a few architectures)."""
+        return int(self.mlps[layer].W_out.shape[0])
+
+    def run(self, input_ids: Int[Tensor, "batch pos"], consume: Consumer) -> None:
+        """One forward pass of the body; `consume` gets each scanned layer's gate and in.
+
+        Rows are padded on the right with any valid id and without an attention mask: the model
+        is causal, so no real position sees the padding. Nothing is kept; the forward stops after
+        the last scanned layer.
+        """
+        self._consume, self._gate, self._in = consume, None, None
+        try:
+            with torch.inference_mode():
+                self.body(input_ids=input_ids.to(self.device), use_cache=False)
+        except _Stop:
+            pass
+        finally:
+            self._consume = self._gate = self._in = None
+
+    def columns(
+        self, input_ids: list[int], neurons: list[tuple[int, int]]
+    ) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """gate, in and post, each [pos] in float32, of some (layer, neuron) on one example."""
+        kept: dict[tuple[int, int], tuple[Tensor, Tensor, Tensor]] = {}
+        wanted: dict[int, set[int]] = {}
+        for layer, neuron in neurons:
+            wanted.setdefault(layer, set()).add(neuron)
+
+        def consume(layer: int, gate: Tensor, in_: Tensor) -> None:
+            for neuron in wanted.get(layer, ()):
+                g, i = gate[0, :, neuron].float(), in_[0, :, neuron].float()
+                kept[layer, neuron] = (g.cpu(), i.cpu(), (self.act_fns[layer](g) * i).cpu())
+
+        self.run(torch.tensor([input_ids]), consume)
+        return [kept[key] for key in neurons]
+
+    def _hook(self, layer: int, *, is_gate: bool) -> Callable[..., None]:
+        last = max(self.layers)
+
+        def keep(activation: Tensor, hook: object) -> None:
+            if self._consume is None:
+                return
+            if is_gate:
+                self._gate = activation
+            else:
+                self._in = activation
+            # Which of the two projections runs first differs between architectures.
+            if self._gate is None or self._in is None:
+                return
+            gate, in_ = self._gate, self._in
+            self._gate = self._in = None
+            self._consume(layer, gate, in_)
+            if layer == last:
+                raise _Stop
+
+        return keep
+
+    def mlp_weights(self, layer: int) -> MLPWeights:
+        """The folded weights of a layer, float32 on the model's device.
+
+        Source: section 2 of the design; the gain of a norm is folded as TransformerLens'
+        `fold_ln` does, its bias and centring are not.
+        """
+        mlp = self.mlps[layer]
+        near = self.neighbours[layer]
+        with torch.inference_mode():
+            out_gain = near.out_gain * near.out_scale * self.residual_multiplier
+            return MLPWeights(
+                gate=mlp.W_gate.T.float() * near.in_gain,
+                in_=mlp.W_in.T.float() * near.in_gain,
+                out=mlp.W_out.float() * out_gain,
+            )

@@ -1,0 +1,127 @@
+"""The model's tokenizer, and its vocabulary as people read it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import transformers
+from transformers.utils import has_file
+
+from pipeline.config import ModelConfig
+from pipeline.errors import GatescopeError
+from pipeline.model.info import ModelInfo, reason
+from pipeline.model.quiet import quiet
+
+# Any of these says that a model comes with a tokenizer.
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "vocab.json",
+    "vocab.txt",
+    "tekken.json",
+    "tiktoken.model",
+)
+_BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Every token id's text as a person reads it, and its bytes where the tokenizer tells.
+
+    Bytes that are no UTF-8 by themselves are shown as `<0xE2><0x80>`; ids beyond the tokenizer
+    (padding of the embedding) as `<unused 50300>`, with bytes None.
+    """
+
+    tokens: list[str]
+    bytes_: list[bytes | None]
+
+
+def load_tokenizer(config: ModelConfig, info: ModelInfo) -> Any | None:
+    """The tokenizer that lies with the model, or None where there is none.
+
+    None is fine for tokenised corpora; corpus/ says so where text is to be read. Raises
+    GatescopeError for a tokenizer that is there and cannot be read.
+    """
+    # Asked first: of no files at all transformers makes, for some architectures, a tokenizer
+    # without a vocabulary, to which every text is empty or unknown.
+    if not any(has_file(info.location, name, info.revision) for name in _TOKENIZER_FILES):
+        return None
+    try:
+        with quiet():
+            return transformers.AutoTokenizer.from_pretrained(
+                info.location, revision=info.revision, use_fast=True, trust_remote_code=False
+            )
+    # The libraries raise classes of their own, straight from Exception, for what a file holds.
+    except Exception as error:
+        raise GatescopeError(
+            f"model.name={config.name}: its tokenizer cannot be read ({reason(error)}); put the "
+            "model's whole tokenizer.json beside its config.json"
+        ) from error
+
+
+def tokenizer_hash(tokenizer: Any | None) -> str | None:
+    """SHA-256 of the tokenizer's whole definition, for the manifest."""
+    if tokenizer is None:
+        return None
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    definition = backend.to_str() if backend is not None else str(sorted(tokenizer.get_vocab()))
+    return hashlib.sha256(definition.encode()).hexdigest()
+
+
+def vocabulary(tokenizer: Any | None, d_vocab: int) -> Vocabulary:
+    """The vocabulary of `d_vocab` ids; without a tokenizer every token is shown as its id."""
+    if tokenizer is None:
+        return Vocabulary([f"<id {i}>" for i in range(d_vocab)], [None] * d_vocab)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    byte_level = backend is not None and "ByteLevel" in str(backend.decoder)
+    special = {i: str(token) for i, token in tokenizer.added_tokens_decoder.items()}
+    tokens: list[str] = []
+    bytes_: list[bytes | None] = []
+    pieces = tokenizer.convert_ids_to_tokens(list(range(min(d_vocab, len(tokenizer)))))
+    for token_id in range(d_vocab):
+        piece = pieces[token_id] if token_id < len(pieces) else None
+        if token_id in special:
+            raw: bytes | None = special[token_id].encode("utf-8", "replace")
+        elif piece is None:
+            raw = None
+        else:
+            raw = _byte_level(piece) if byte_level else _sentence_piece(piece)
+        bytes_.append(raw)
+        tokens.append(f"<unused {token_id}>" if raw is None else shown(raw))
+    return Vocabulary(tokens, bytes_)
+
+
+def shown(raw: bytes) -> str:
+    """A token's bytes as text; bytes that are no UTF-8 as `<0xE2>`."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return "".join(f"<0x{byte:02X}>" for byte in raw)
+
+
+def _gpt2_bytes() -> dict[str, int]:
+    """GPT-2's printable stand-in for each byte, turned round: character -> byte."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    pairs = [(chr(byte), byte) for byte in printable]
+    return dict(pairs + [(chr(256 + i), byte) for i, byte in enumerate(others)])
+
+
+_BYTES_OF = _gpt2_bytes()
+
+
+def _byte_level(piece: str) -> bytes:
+    if all(character in _BYTES_OF for character in piece):
+        return bytes(_BYTES_OF[character] for character in piece)
+    return piece.encode("utf-8", "replace")
+
+
+def _sentence_piece(piece: str) -> bytes:
+    match = _BYTE_TOKEN.fullmatch(piece)
+    if match:
+        return bytes([int(match[1], 16)])
+    return piece.replace("\u2581", " ").encode("utf-8", "replace")

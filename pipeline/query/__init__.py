@@ -1,0 +1,29 @@
+"""Questions to a finished dataset: DuckDB views over its tables, named queries, its invariants.
+
+The only owner of duckdb. Nothing here needs a model, and nothing here writes into a dataset.
+"""
+
+from __future__ import annotations
+
+from pipeline.query.dataset import Dataset, open_dataset
+from pipeline.query.invariants import Check, check_invariants
+from pipeline.query.named import Query, load_queries
+from pipeline.query.neuron import Neuron
+from pipeline.query.output import RESULT_FORMATS, fetch, write_result
+from pipeline.query.rerun import Activations, Forward, check_rerun
+
+__all__ = [
+    "RESULT_FORMATS",
+    "Activations",
+    "Check",
+    "Dataset",
+    "Forward",
+    "Neuron",
+    "Query",
+    "check_invariants",
+    "check_rerun",
+    "fetch",
+    "load_queries",
+    "open_dataset",
+    "write_result",
+]

@@ -1,0 +1,198 @@
+"""Named queries: SQL files whose header says what they ask, take and give.
+
+    -- name: top_examples
+    -- question: Which texts show this neuron best?
+    -- theme: examples
+    -- parameter: layer integer required | the neuron's layer
+    -- parameter: n integer = 5 | examples a list
+    -- column: score | the magnitude that ranks
+    select ...
+
+A default is written as JSON. Values reach DuckDB as prepared parameters (`$layer`), never as text.
+"""
+
+from __future__ import annotations
+
+import json
+import operator
+import re
+import reprlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.errors import GatescopeError
+from pipeline.naming import COMBO_NAMES, RANKINGS
+from pipeline.query.readonly import unknown
+from pipeline.shipped import QUERIES
+
+_LINE: Final = re.compile(r"-- (name|question|theme|parameter|column): (.+)")
+_PARAMETER: Final = re.compile(r"(\w+) (\w+) (?:(required)|= (.+?)) \| (.+)")
+_COLUMN: Final = re.compile(r"(\w+) \| (.+)")
+
+
+def _integer(value: Any) -> int:
+    number = int(value) if isinstance(value, str) else operator.index(value)
+    if isinstance(value, bool) or number < 0:
+        raise ValueError
+    return number
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool):
+        raise ValueError
+    return float(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    return value
+
+
+def _one_of(names: tuple[str, ...]) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if value not in names:
+            raise ValueError
+        return str(value)
+
+    return read
+
+
+# What each kind of parameter takes, in words, and how a value or its text is read.
+_KINDS: Final[dict[str, tuple[str, Callable[[Any], Any]]]] = {
+    "integer": ("a whole number, 0 or more", _integer),
+    "number": ("a number", _number),
+    "text": ("text", _text),
+    "combo": (f"one of {', '.join(COMBO_NAMES)}", _one_of(COMBO_NAMES)),
+    "ranking": (f"one of {', '.join(RANKINGS)}", _one_of(RANKINGS)),
+}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a query; `kind` is integer, number, text, combo or ranking."""
+
+    name: str
+    kind: str
+    required: bool
+    default: Any
+    meaning: str
+
+    def read(self, value: Any) -> Any:
+        """The value as SQL takes it; text that spells a value is fine.
+
+        Raises GatescopeError for the wrong type. None is right where it is the default.
+        """
+        if value is None and not self.required and self.default is None:
+            return None
+        takes, convert = _KINDS[self.kind]
+        try:
+            return convert(value)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise GatescopeError(
+                f"{self.name}={reprlib.repr(value)} does not fit: give {takes}"
+            ) from error
+
+    def __str__(self) -> str:
+        if self.required:
+            return f"{self.name}={self.kind.upper()}"
+        shown = "" if self.default is None else self.default
+        return f"[{self.name}={shown or self.kind.upper()}]"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a query's result."""
+
+    name: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Query:
+    """A named query: the question it answers, what it takes, what it gives, its SQL."""
+
+    name: str
+    question: str
+    theme: str
+    parameters: tuple[Parameter, ...]
+    columns: tuple[Column, ...]
+    sql: str
+
+    @property
+    def usage(self) -> str:
+        """`top_examples layer=INTEGER neuron=INTEGER [n=5]`."""
+        return " ".join([self.name, *map(str, self.parameters)])
+
+    def bind(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """A value for every parameter, the given one or the default.
+
+        Raises GatescopeError for a parameter that is missing, unknown or of the wrong type.
+        """
+        names = [parameter.name for parameter in self.parameters]
+        for name in values:
+            if name not in names:
+                raise GatescopeError(f"{self.name}: {unknown('parameter', name, names)}")
+        for parameter in self.parameters:
+            if parameter.required and parameter.name not in values:
+                raise GatescopeError(
+                    f"{self.name} needs {parameter.name}, {parameter.meaning}; usage: {self.usage}"
+                )
+        return {p.name: p.read(values.get(p.name, p.default)) for p in self.parameters}
+
+
+def parse_query(text: str, path: Path) -> Query:
+    """The query of a file's text; ValueError names file and line where the header has no sense."""
+    found: dict[str, list[str]] = {}
+    lines = text.splitlines()
+    n_header = 0
+    for n_header, line in enumerate(lines):
+        if not line.startswith("--"):
+            break
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise ValueError(f"{path}:{n_header + 1}: not a header line: {line}")
+        found.setdefault(match[1], []).append(match[2])
+    for key in ("name", "question", "theme"):
+        if len(found.get(key, [])) != 1:
+            raise ValueError(f"{path}: the header needs one `-- {key}:` line")
+    if found["name"] != [path.stem]:
+        raise ValueError(f"{path}: holds the query {found['name'][0]}, so name the file after it")
+    return Query(
+        name=path.stem,
+        question=found["question"][0],
+        theme=found["theme"][0],
+        parameters=tuple(_parameter(line, path) for line in found.get("parameter", [])),
+        columns=tuple(_column(line, path) for line in found.get("column", [])),
+        sql="\n".join(lines[n_header:]) + "\n",
+    )
+
+
+def _parameter(line: str, path: Path) -> Parameter:
+    match = _PARAMETER.fullmatch(line)
+    if match is None or match[2] not in _KINDS:
+        raise ValueError(
+            f"{path}: not `name kind required | ...` or `name kind = json | ...`: {line}"
+        )
+    default = None if match[3] else json.loads(match[4])
+    return Parameter(match[1], match[2], bool(match[3]), default, match[5])
+
+
+def _column(line: str, path: Path) -> Column:
+    match = _COLUMN.fullmatch(line)
+    if match is None:
+        raise ValueError(f"{path}: not `name | meaning`: {line}")
+    return Column(match[1], match[2])
+
+
+def load_queries(folder: Path = QUERIES) -> dict[str, Query]:
+    """The queries of a folder by name, sorted by theme and name."""
+    queries = [parse_query(path.read_text("utf-8"), path) for path in folder.glob("*.sql")]
+    return {query.name: query for query in sorted(queries, key=lambda q: (q.theme, q.name))}
+
+
+def load_views() -> dict[str, Query]:
+    """The shipped views over the tables, in the form of queries without parameters."""
+    return load_queries(QUERIES / "views")

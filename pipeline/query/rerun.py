@@ -1,0 +1,120 @@
+"""Stored examples against a fresh forward of the model, which the caller runs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from pipeline.query.dataset import Dataset
+from pipeline.query.invariants import Check
+
+# Rounding of one forward against another with other batch shapes, relative to the example's
+# largest activation of the neuron.
+TOLERANCE: Final = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
+
+
+# Violations that are spelled out.
+_SHOWN: Final = 5
+
+
+class Activations(NamedTuple):
+    """A neuron's gate, in and post over the positions of one example, in the model's own signs."""
+
+    gate: Float[np.ndarray, " pos"]
+    in_: Float[np.ndarray, " pos"]
+    post: Float[np.ndarray, " pos"]
+
+
+# (token ids of an example, [(layer, neuron), ...]) -> the activations of each of these neurons.
+Forward = Callable[[list[int], list[tuple[int, int]]], list[Activations]]
+
+
+def check_rerun(dataset: Dataset, n_rows: int, forward: Forward, seed: int = 0) -> Check:
+    """Compare `n_rows` rows of `examples`, drawn at random, with a fresh forward of their texts.
+
+    Each row's window must hold the fresh gate and in; its signs must be the combination's; and
+    its score must be the largest of its example in that combination.
+    """
+    rows = _sample(dataset, n_rows, seed)
+    skip = 1 if dataset.manifest["config"]["scan"]["skip_bos"] else 0
+    tolerance = TOLERANCE[dataset.manifest["model"]["dtype"]]
+    by_example: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        by_example[row["example_id"]].append(row)
+    violations = []
+    for of_example in by_example.values():
+        neurons = [(row["layer"], row["neuron"]) for row in of_example]
+        fresh = forward(list(of_example[0]["input_ids"]), neurons)
+        for row, activations in zip(of_example, fresh, strict=True):
+            problem = _difference(row, activations, skip, tolerance)
+            if problem:
+                violations.append(f"{_name(row)}: {problem}")
+    return Check(
+        name="rerun",
+        sentence=f"{len(rows)} stored examples equal a fresh forward",
+        n_rows=len(rows),
+        n_violations=len(violations),
+        violations=tuple(violations[:_SHOWN]),
+    )
+
+
+def _sample(dataset: Dataset, n_rows: int, seed: int) -> list[dict[str, Any]]:
+    # Ordered by a hash, so that the same seed draws the same rows whatever the threads.
+    relation = dataset.sql(
+        """
+        with drawn as (
+            select * from examples
+            order by hash(layer, neuron, combo, ranking, "rank", $seed) limit $n_rows
+        )
+        select drawn.*, neurons.flipped, corpus.input_ids
+        from drawn
+        join neurons using (layer, neuron)
+        join corpus using (example_id)
+        order by example_id
+        """,
+        seed=seed,
+        n_rows=n_rows,
+    )
+    names = relation.columns
+    return [dict(zip(names, row, strict=True)) for row in relation.fetchall()]
+
+
+def _name(row: dict[str, Any]) -> str:
+    return (
+        f"{row['layer']}.{row['neuron']} {row['combo']} {row['ranking']} rank {row['rank']} "
+        f"(example {row['example_id']})"
+    )
+
+
+def _difference(row: dict[str, Any], fresh: Activations, skip: int, tolerance: float) -> str | None:
+    sign = -1.0 if row["flipped"] else 1.0
+    gate, in_, post = fresh.gate, fresh.in_ * sign, fresh.post * sign
+    start, position = row["window_start"], row["position"]
+    window = slice(start, start + len(row["gate"]))
+    for name, stored, again in (
+        ("gate", row["gate"], gate),
+        ("in", row["in"], in_),
+        ("post_value", [row["post_value"]], post[position : position + 1]),
+    ):
+        part = again if name == "post_value" else again[window]
+        error = _largest(np.asarray(stored) - part)
+        if error > tolerance * max(1e-6, _largest(again)):
+            return f"{name} differs from a fresh forward by {error:.3g}"
+    if row["ranking"] == "random":
+        return None
+    quantity = np.abs({"gate": gate, "in": in_, "post": post}[row["ranking"]])
+    inside = (np.sign(gate) == row["gate_sign"]) & (np.sign(in_) == row["in_sign"])
+    inside[:skip] = False
+    # A position whose sign is within rounding of zero may fall out of the combination.
+    best = max((float(q) for q in quantity[inside]), default=0.0)
+    if abs(best - row["score"]) > tolerance * max(1e-6, _largest(quantity)):
+        return f"score {row['score']:.6g} is not the example's best, {best:.6g}"
+    return None
+
+
+def _largest(values: Iterable[float]) -> float:
+    return float(np.max(np.abs(np.asarray(values)), initial=0.0))

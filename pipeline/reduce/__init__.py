@@ -1,0 +1,28 @@
+"""Counts, sums and running top-k lists of one layer: pure tensor functions, no files.
+
+signs.py reduces one batch of (gate, in); state.py accumulates batches and merges workers;
+lists.py turns a finished state into ranked lists without duplicates, in canonical signs.
+"""
+
+from pipeline.reduce.lists import (
+    RankedLists,
+    drop_duplicates,
+    flip_lists,
+    flip_totals,
+    rank_lists,
+)
+from pipeline.reduce.signs import BatchReduction, reduce_batch
+from pipeline.reduce.state import Batch, LayerState, StateSettings
+
+__all__ = [
+    "Batch",
+    "BatchReduction",
+    "LayerState",
+    "RankedLists",
+    "StateSettings",
+    "drop_duplicates",
+    "flip_lists",
+    "flip_totals",
+    "rank_lists",
+    "reduce_batch",
+]

@@ -1,0 +1,274 @@
+"""The running state of one layer: totals and top-k lists with windows, `update` and `merge`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import torch
+from jaxtyping import Bool, Float, Int32, Int64
+from torch import Tensor
+
+from pipeline.naming import COMBOS, QUANTITIES
+from pipeline.reduce.columns import columns_of
+from pipeline.reduce.keys import EMPTY, pack
+from pipeline.reduce.signs import (
+    BLOCK,
+    BatchReduction,
+    best_in_block,
+    counted_values,
+    reduce_batch,
+)
+
+# Rows of (list, neuron) that are merged at a time: bounds the memory of the warm-up, when
+# almost every row of a batch changes.
+_ROWS_AT_ONCE = 1 << 14
+# Elements of one slab of neurons of an eager reduction: its temporaries stay in the caches of a CPU,
+# and small beside the state on an accelerator.
+_SLAB = {"cpu": 1 << 17, "cuda": 1 << 24}
+
+Reduce = Callable[..., BatchReduction]
+
+
+@dataclass(frozen=True)
+class StateSettings:
+    """What fixes the meaning and the shape of a state; states of other settings do not merge."""
+
+    n_neurons: int
+    rankings: tuple[str, ...]
+    size: int
+    before: int
+    after: int
+    dtype: torch.dtype
+
+    @property
+    def n_lists(self) -> int:
+        """Lists of a neuron: one for each combination and ranking."""
+        return len(COMBOS) * len(self.rankings)
+
+    @property
+    def window(self) -> int:
+        """Positions of a window, the peak included."""
+        return self.before + 1 + self.after
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of a layer's state: n_neurons * (n_lists * (size * (12 + 2 * window * itemsize)
+        + 8) + 168) + 8, the 168 being counts, n_zero and sums, the last 8 n_tokens."""
+        entry = 12 + 2 * self.window * self.dtype.itemsize
+        totals = 8 * (len(COMBOS) + 1 + len(QUANTITIES) * len(COMBOS))
+        return self.n_neurons * (self.n_lists * (self.size * entry + 8) + totals) + 8
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What goes with the activations of a batch: which example each row is, and what counts."""
+
+    example_ids: Int64[Tensor, " batch"]
+    lengths: Int64[Tensor, " batch"]
+    counted: Bool[Tensor, "batch pos"]
+    random: Float[Tensor, "batch pos"]
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on another device."""
+        return Batch(*(getattr(self, f.name).to(device) for f in fields(self)))
+
+
+@dataclass
+class LayerState:
+    """Totals and lists of one layer.
+
+    A list's entries stand in no order; `keys` (keys.py) say which is the best and which slots are
+    empty, and `worst` is the smallest key of each list. Windows hold the positions from
+    peak - before to peak + after, 0 where the example ends.
+    """
+
+    settings: StateSettings
+    n_tokens: Int64[Tensor, ""]
+    counts: Int64[Tensor, "combo neuron"]
+    n_zero: Int64[Tensor, " neuron"]
+    sums: Float[Tensor, "quantity combo neuron"]
+    keys: Int64[Tensor, "list neuron k"]
+    worst: Int64[Tensor, "list neuron"]
+    positions: Int32[Tensor, "list neuron k"]
+    gate: Float[Tensor, "list neuron k window"]
+    in_: Float[Tensor, "list neuron k window"]
+
+    @classmethod
+    def empty(cls, settings: StateSettings, device: torch.device) -> LayerState:
+        """A state that has seen nothing."""
+        n, n_lists, k = settings.n_neurons, settings.n_lists, settings.size
+        i64 = {"dtype": torch.int64, "device": device}
+        window = (n_lists, n, k, settings.window)
+        return cls(
+            settings=settings,
+            n_tokens=torch.zeros((), **i64),
+            counts=torch.zeros((len(COMBOS), n), **i64),
+            n_zero=torch.zeros(n, **i64),
+            sums=torch.zeros(
+                (len(QUANTITIES), len(COMBOS), n), dtype=torch.float64, device=device
+            ),
+            keys=torch.full((n_lists, n, k), EMPTY, **i64),
+            worst=torch.full((n_lists, n), EMPTY, **i64),
+            positions=torch.zeros((n_lists, n, k), dtype=torch.int32, device=device),
+            gate=torch.zeros(window, dtype=settings.dtype, device=device),
+            in_=torch.zeros(window, dtype=settings.dtype, device=device),
+        )
+
+    @classmethod
+    def from_tensors(cls, settings: StateSettings, tensors: dict[str, Tensor]) -> LayerState:
+        """The state that `tensors()` came from."""
+        state = cls(settings=settings, **tensors)
+        shape = (settings.n_lists, settings.n_neurons, settings.size, settings.window)
+        if tuple(state.gate.shape) != shape or state.gate.dtype != settings.dtype:
+            raise ValueError(
+                f"a state with windows {tuple(state.gate.shape)} {state.gate.dtype} is not one of "
+                f"the settings {settings}"
+            )
+        return state
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors of the state by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "settings"}
+
+    @property
+    def healthy(self) -> Bool[Tensor, ""]:
+        """False where a NaN or an infinity has come in: the sums keep either."""
+        return torch.isfinite(self.sums).all()
+
+    def update(
+        self,
+        batch: Batch,
+        gate: Float[Tensor, "batch pos neuron"],
+        in_: Float[Tensor, "batch pos neuron"],
+        act_fn: Callable[[Tensor], Tensor],
+        reduce: Reduce = reduce_batch,
+    ) -> None:
+        """Count a batch and let its best positions into the lists."""
+        n_counted = batch.counted.sum()
+        self.n_tokens += n_counted
+        n_positions = gate.shape[1]
+        padding = (0, -n_positions % BLOCK)
+        counted = torch.nn.functional.pad(batch.counted, padding)
+        random = torch.nn.functional.pad(batch.random, padding)
+        width = gate.shape[2]
+        if reduce is reduce_batch:
+            width = max(16, _SLAB[gate.device.type] // counted.numel())
+        for start in range(0, gate.shape[2], width):
+            slab = slice(start, start + width)
+            values = tuple(counted_values(v[:, :, slab], counted) for v in (gate, in_))
+            part = reduce(*values, random, act_fn, self.settings.rankings)
+            self.counts[:, slab] += part.counts
+            self.n_zero[slab] += n_counted - part.counts.sum(0)
+            self.sums[:, :, slab] += part.sums
+
+            self._enter(batch, part, start, gate, in_, act_fn)
+
+    def _enter(
+        self,
+        batch: Batch,
+        part: BatchReduction,
+        start: int,
+        gate: Float[Tensor, "batch pos neuron"],
+        in_: Float[Tensor, "batch pos neuron"],
+        act_fn: Callable[[Tensor], Tensor],
+    ) -> None:
+        """Let the entries of `part`, whose first neuron is `start`, into the lists they beat."""
+        # Below EMPTY: an absent entry loses even against an empty slot.
+        keys = torch.where(
+            part.best >= 0, pack(part.best, batch.example_ids[:, None, None]), EMPTY - 1
+        )
+        rows = (keys > self.worst[:, start : start + keys.shape[2]]).any(0).nonzero()
+        before, window = self.settings.before, self.settings.window
+        # Room for a window, and for a whole block, behind the last position.
+        margins = (before, max(self.settings.after, BLOCK))
+        random, counted = (
+            torch.nn.functional.pad(values, (0, BLOCK))
+            for values in (batch.random, batch.counted)
+        )
+        in_block = torch.arange(BLOCK, device=keys.device)
+        for chunk in rows.split(_ROWS_AT_ONCE):
+            list_row, neuron_row = chunk[:, 0], chunk[:, 1] + start
+            new = keys[:, chunk[:, 0], chunk[:, 1]].T
+            row, slot, example = self._best_of(list_row, neuron_row, new)
+            list_, neuron = list_row[row], neuron_row[row]
+            columns = columns_of((gate, in_), example, neuron, batch.lengths, margins)
+            block = part.best_of_block[example, :, list_, neuron - start].argmax(1) * BLOCK
+            at = (example[:, None], block[:, None] + in_block)
+            position = block + best_in_block(
+                *(column.stretch(block, BLOCK).float() for column in columns),
+                random[at],
+                counted[at],
+                list_,
+                act_fn,
+                self.settings.rankings,
+            )
+            self.keys[list_, neuron, slot] = new[row, example]
+            self.positions[list_, neuron, slot] = position.to(torch.int32)
+            for windows, column in zip((self.gate, self.in_), columns, strict=True):
+                stretch = column.stretch(position - before, window)
+                windows[list_, neuron, slot] = stretch.to(windows.dtype)
+            self.worst[list_row, neuron_row] = self.keys[list_row, neuron_row].amin(-1)
+
+    def _best_of(
+        self, list_: Tensor, neuron: Tensor, new: Int64[Tensor, "row entry"]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Of old and new entries keep the best k: (row, slot, entry) of each new one that stays.
+
+        The new ones take the slots of the old ones that leave.
+        """
+        k = self.settings.size
+        kept = torch.cat([self.keys[list_, neuron], new], dim=1).topk(k, dim=1).indices
+        stays = torch.zeros((len(new), k + new.shape[1]), dtype=torch.bool, device=new.device)
+        stays.scatter_(1, kept, True)
+        # Row by row as many new entries stay as old ones leave, so the two lists of indices pair up.
+        row, entry = stays[:, k:].nonzero(as_tuple=True)
+        _, slot = (~stays[:, :k]).nonzero(as_tuple=True)
+        return row, slot, entry
+
+    def merge(self, other: LayerState) -> LayerState:
+        """The state that has seen what both have; neither may have seen the other's examples.
+
+        Raises ValueError for states of different settings.
+        """
+        if self.settings != other.settings:
+            raise ValueError(f"cannot merge states of {self.settings} and {other.settings}")
+        keys, kept = torch.cat([self.keys, other.keys], dim=2).topk(self.settings.size, dim=2)
+
+        def both(name: str) -> Tensor:
+            values = torch.cat([getattr(self, name), getattr(other, name)], dim=2)
+            index = kept if values.ndim == 3 else kept[..., None].expand(
+                *kept.shape, self.settings.window
+            )
+            return values.gather(2, index)
+
+        return LayerState(
+            settings=self.settings,
+            n_tokens=self.n_tokens + other.n_tokens,
+            counts=self.counts + other.counts,
+            n_zero=self.n_zero + other.n_zero,
+            sums=self.sums + other.sums,
+            keys=keys,
+            worst=keys.amin(-1),
+            positions=both("positions"),
+            gate=both("gate"),
+            in_=both("in_"),
+        )
+
+    def neurons(self, start: int, stop: int) -> LayerState:
+        """The part of the state that belongs to neurons start to stop - 1."""
+        cut = slice(start, stop)
+        lists = {name: getattr(self, name)[:, cut] for name in ("keys", "worst", "positions")}
+        windows = {name: getattr(self, name)[:, cut] for name in ("gate", "in_")}
+        n_neurons = len(range(*cut.indices(self.settings.n_neurons)))
+        settings = StateSettings(**(vars(self.settings) | {"n_neurons": n_neurons}))
+        return LayerState(
+            settings=settings,
+            n_tokens=self.n_tokens,
+            counts=self.counts[:, cut],
+            n_zero=self.n_zero[cut],
+            sums=self.sums[:, :, cut],
+            **lists,
+            **windows,
+        )
+

@@ -1,0 +1,77 @@
+"""How a unit's examples are put into batches: fixed by the unit alone, whoever scans it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+
+from pipeline.reduce import Batch
+
+_MASK64 = (1 << 64) - 1
+
+
+def length_sorted_batches(
+    lengths: Int64[np.ndarray, " example"], tokens_per_batch: int
+) -> list[Int64[np.ndarray, " batch"]]:
+    """Indices of the examples of each batch, longest first, at most `tokens_per_batch` padded.
+
+    An example longer than that has a batch to itself.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    batches: list[Int64[np.ndarray, " batch"]] = []
+    start = 0
+    while start < len(order):
+        width = max(1, tokens_per_batch // max(1, int(lengths[order[start]])))
+        batches.append(order[start : start + width])
+        start += width
+    return batches
+
+
+def _mix(x: np.ndarray) -> np.ndarray:
+    """One round of splitmix64 (Steele, Lea and Flood, 2014), elementwise on uint64."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def random_scores(
+    seed: int, example_ids: Int64[np.ndarray, " batch"], n_positions: int
+) -> Float[np.ndarray, "batch pos"]:
+    """The fixed score of each (seed, example_id, position) for the `random` ranking, float32.
+
+    -log(u) of a uniform u: the largest scores stay distinct in float32 however long the corpus,
+    which u itself, rounded to 24 bits below 1, would not.
+    """
+    golden = np.uint64(0x9E3779B97F4A7C15)
+    # An array of one: arrays wrap around at 2**64 in silence, as scalars do not.
+    start = _mix(np.array([seed & _MASK64], dtype=np.uint64) * golden + golden)
+    examples = _mix(start ^ (example_ids.astype(np.uint64) + np.uint64(1)) * golden)
+    positions = (np.arange(n_positions, dtype=np.uint64) + np.uint64(1)) * golden
+    bits = _mix(examples[:, None] + positions[None, :])
+    uniform = ((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    return (-np.log(uniform)).astype(np.float32)
+
+
+def padded_batch(
+    input_ids: list[np.ndarray], example_ids: Int64[np.ndarray, " batch"], seed: int, skip: int
+) -> tuple[Int64[torch.Tensor, "batch pos"], Batch]:
+    """Token ids padded on the right with 0, and what goes with them.
+
+    The first `skip` positions of each example are not counted. The pad id need not be special:
+    the model is causal, and a padded position is never counted.
+    """
+    lengths = torch.tensor([len(ids) for ids in input_ids])
+    longest = int(lengths.max())
+    padded = torch.zeros((len(input_ids), longest), dtype=torch.int64)
+    for row, ids in enumerate(input_ids):
+        padded[row, : len(ids)] = torch.from_numpy(ids.astype(np.int64))
+    position = torch.arange(longest)
+    counted: Bool[torch.Tensor, "batch pos"] = (position < lengths[:, None]) & (position >= skip)
+    random = random_scores(seed, example_ids, longest)
+    return padded, Batch(
+        example_ids=torch.from_numpy(example_ids.astype(np.int64)),
+        lengths=lengths,
+        counted=counted,
+        random=torch.from_numpy(random),
+    )

@@ -1,0 +1,99 @@
+"""The driver of one process: units one after the other, snapshots, resume."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from pipeline.errors import GatescopeError
+from pipeline.model import GatedModel
+from pipeline.reduce import LayerState
+from pipeline.scan.compiled import choose_reduce
+from pipeline.scan.worker import ScanSettings, Worker
+from pipeline.store import (
+    CorpusIndex,
+    CorpusReader,
+    Place,
+    Snapshot,
+    load_snapshots,
+    read_layer,
+    save_snapshot,
+)
+
+# The name of the only worker of a process.
+_WORKER = "worker-0"
+
+
+@dataclass(frozen=True)
+class ScanReport:
+    """What a scan did, for the manifest: tokens and seconds of this process alone."""
+
+    snapshots: list[Snapshot]
+    n_tokens: int
+    n_padded: int
+    scan_s: float
+    compiled: bool
+    n_resumed_units: int
+
+
+def scan(
+    place: Place,
+    corpus: CorpusIndex,
+    model: GatedModel,
+    settings: ScanSettings,
+    *,
+    state_device: torch.device,
+    compile_setting: str,
+    snapshot_every_s: float,
+    progress: Callable[[int], None],
+) -> ScanReport:
+    """Scan the units that no snapshot in `place` covers; `progress` is told the tokens done."""
+    snapshots = load_snapshots(place)
+    done = {unit for snapshot in snapshots for unit in snapshot.units}
+    todo = [unit for unit in corpus.units if unit.unit_id not in done]
+    own = next((snapshot for snapshot in snapshots if snapshot.worker == _WORKER), None)
+    states = {
+        layer: _to_device(read_layer(place, own, layer, settings.state(model, layer)), state_device)
+        for layer in (model.layers if own else ())
+    }
+    todo_tokens = sum(unit.n_tokens for unit in todo)
+    n_neurons = sum(model.n_neurons(layer) for layer in model.layers)
+    reduce, compiled = choose_reduce(compile_setting, todo_tokens * n_neurons)
+    worker = Worker(model, settings, state_device, reduce, states, own.units if own else ())
+    progress(corpus.n_tokens - todo_tokens)
+
+    reader = CorpusReader(place)
+    number = own.number if own else 0
+    started = last_snapshot = time.monotonic()
+    n_padded = 0
+    for i, unit in enumerate(todo):
+        n_padded += worker.scan(unit.unit_id, reader.read(unit), progress)
+        is_last = i == len(todo) - 1
+        if is_last or time.monotonic() - last_snapshot >= snapshot_every_s:
+            number += 1
+            save_snapshot(place, _WORKER, number, worker.units, worker.states)
+            last_snapshot = time.monotonic()
+    final = load_snapshots(place)
+    covered = {unit for snapshot in final for unit in snapshot.units}
+    missing = [unit.unit_id for unit in corpus.units if unit.unit_id not in covered]
+    if missing:
+        raise GatescopeError(
+            f"output={place}: the snapshots lack {len(missing)} units (such as {missing[0]}); they "
+            "were damaged on disk after they were written: run the same command again"
+        )
+    return ScanReport(
+        snapshots=final,
+        n_tokens=todo_tokens,
+        n_padded=n_padded,
+        scan_s=time.monotonic() - started,
+        compiled=compiled,
+        n_resumed_units=len(done),
+    )
+
+
+def _to_device(state: LayerState, device: torch.device) -> LayerState:
+    moved = {name: tensor.to(device) for name, tensor in state.tensors().items()}
+    return LayerState.from_tensors(state.settings, moved)

@@ -1,0 +1,61 @@
+"""What a dataset says of itself: `manifest.json`, and the record of a run that is not finished."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.errors import GatescopeError
+from pipeline.store.corpus import CorpusIndex
+from pipeline.store.place import WORK, Place
+
+MANIFEST = "manifest.json"
+_RUN = f"{WORK}/run.json"
+_CORPUS = f"{WORK}/corpus.json"
+
+
+def read_manifest(place: Place) -> dict[str, Any] | None:
+    """The manifest of a complete dataset, or None."""
+    return dict(place.read_json(MANIFEST)) if place.exists(MANIFEST) else None
+
+
+class RunRecord:
+    """What an unfinished run has left in its work folder: its settings, its corpus."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    def refuse_foreign(self) -> None:
+        """Raise GatescopeError where the folder holds files that no run of ours wrote."""
+        names = self._place.names()
+        if names and not any(name.startswith(f"{WORK}/") for name in names):
+            raise GatescopeError(
+                f"output={self._place.url}: the folder holds {len(names)} files (such as "
+                f"{names[0]}) and no Gatescope run; choose a new or empty folder"
+            )
+
+    def settings(self) -> dict[str, Any] | None:
+        """The settings that the run began with, or None before there was anything to keep."""
+        return dict(self._place.read_json(_RUN)) if self._place.exists(_CORPUS) else None
+
+    def begin(self, settings: dict[str, Any]) -> None:
+        """Start anew with these settings: what an earlier run left unfinished goes."""
+        for table in ("corpus", "vocab", "neurons", "sign_stats", "examples", "layers", WORK):
+            self._place.remove(table)
+        self._place.write_json(_RUN, settings)
+
+    def corpus(self) -> CorpusIndex:
+        """The index of the corpus table that is written."""
+        return CorpusIndex.from_json(self._place.read_json(_CORPUS))
+
+    def keep_corpus(self, index: CorpusIndex) -> None:
+        """The corpus table is whole: from here on the run can be resumed."""
+        self._place.write_json(_CORPUS, index.to_json())
+
+    def finish(self, manifest: dict[str, Any]) -> None:
+        """Write the manifest, the last file of a dataset, and clear the work folder."""
+        self._place.write_json(MANIFEST, manifest)
+        self.clear()
+
+    def clear(self) -> None:
+        """Remove the work folder."""
+        self._place.remove(WORK)

@@ -1,0 +1,1 @@
+"""What people look at: a neuron and tables in the terminal."""

@@ -1,0 +1,82 @@
+"""What a run and a check print: a small table, a list of queries, a line a check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.naming import COMBO_NAMES
+
+if TYPE_CHECKING:
+    from pipeline.query import Check, Query
+
+# Layers of a summary before the middle ones are left out.
+_MOST_LAYERS: Final = 12
+
+
+def render_summary(
+    manifest: Mapping[str, Any], frequencies: Sequence[tuple[int, str, float]]
+) -> RenderableType:
+    """What `gatescope run` ends with; `frequencies` are (layer, combo, mean frequency)."""
+    model, corpus, scan = manifest["model"], manifest["corpus"], manifest["scan"]
+    by_layer: dict[int, dict[str, float]] = {}
+    for layer, combo, mean in frequencies:
+        by_layer.setdefault(layer, {})[combo] = mean
+    table = Table(
+        title=f"{model['name']} on {corpus['name']}: mean frequency of each sign combination",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+    )
+    table.add_column("layer", justify="right")
+    for combo in COMBO_NAMES:
+        table.add_column(combo, justify="right")
+    layers = sorted(by_layer)
+    shown = layers
+    if len(layers) > _MOST_LAYERS:
+        half = _MOST_LAYERS // 2
+        shown = layers[:half] + layers[-half:]
+    for previous, layer in zip([None, *shown], shown, strict=False):
+        if previous is not None and layers.index(layer) > layers.index(previous) + 1:
+            table.add_row("...")
+        cells = (by_layer[layer].get(combo) for combo in COMBO_NAMES)
+        table.add_row(str(layer), *("-" if mean is None else f"{mean:.1%}" for mean in cells))
+    n_rows = ", ".join(f"{table} {n:,}" for table, n in manifest["tables"].items())
+    facts = [
+        f"{corpus['n_examples']:,} examples, {corpus['n_tokens']:,} tokens, "
+        f"{sum(model['n_neurons']):,} neurons; made in {scan['wall_s']:.0f} s",
+        f"rows: {n_rows}",
+    ]
+    return Group(Text(), table, Text(), *(Text(fact) for fact in facts))
+
+
+def render_queries(queries: Sequence[Query], dataset: str) -> RenderableType:
+    """What `gatescope query DATASET` lists: the queries by theme, with their parameters."""
+    parts: list[RenderableType] = []
+    theme = None
+    for query in queries:
+        if query.theme != theme:
+            theme = query.theme
+            parts += [Text(), Text(theme, style="bold")]
+        parts.append(Text(f"  {query.usage}", style="cyan"))
+        parts.append(Text(f"      {query.question}"))
+    example = f"gatescope query {dataset} cosine_vs_gate_frequency"
+    parts += [Text(), Text(f"Next: {example}"), Text("  or: --sql 'select ...', --format csv")]
+    return Group(*parts)
+
+
+def render_check(check: Check) -> RenderableType:
+    """A line of `gatescope verify`, and the first violations below it."""
+    line = Text()
+    line.append("ok    " if check.ok else "FAILED", style="green" if check.ok else "bold red")
+    line.append(f" {check.sentence} ")
+    line.append(f"({check.n_rows:,})", style="dim")
+    violations = [Text(f"       {violation}") for violation in check.violations]
+    if check.n_violations > len(violations):
+        violations.append(Text(f"       and {check.n_violations - len(violations):,} more"))
+    return Group(line, *violations)

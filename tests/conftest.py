@@ -1,0 +1,41 @@
+"""What holds for every test: few threads, no network, types and shapes checked at run time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import jaxtyping
+import pytest
+
+# Before torch is imported, here and in the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+# Every signature of the package is checked whenever a test calls it.
+jaxtyping.install_import_hook("pipeline", "beartype.beartype")
+
+# A loaded machine is slow, not wrong; what fails once fails again.
+hypothesis.settings.register_profile("gatescope", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("gatescope")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of golden results and real data beside the checkout; skips where it is absent."""
+    folder = Path(__file__).parents[2] / "shared"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is absent: it holds the golden results and the real texts")
+    return folder
+
+
+@pytest.fixture
+def unchecked_signatures() -> Iterator[None]:
+    """For a test that compiles: torch.compile cannot trace through the checks of signatures."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -1,0 +1,371 @@
+"""Opening a dataset wherever it lies, reading it, and what is refused."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import fsspec
+import numpy as np
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from synthetic import Synthetic, rewrite, write_synthetic
+
+from pipeline.errors import GatescopeError
+from pipeline.naming import COMBO_NAMES
+from pipeline.query import Dataset, open_dataset
+from pipeline.query.named import load_views
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
+    return write_synthetic(tmp_path_factory.mktemp("query") / "ds", layers=(0, 1, 2, 10))
+
+
+@pytest.fixture(scope="module")
+def ds(made: Synthetic) -> Iterator[Dataset]:
+    with open_dataset(made.path) as dataset:
+        yield dataset
+
+
+def n_neurons(source: Any) -> int:
+    with open_dataset(source) as dataset:
+        return int(dataset.sql("select count(*) from neuron_summary").fetchall()[0][0])
+
+
+def test_tables_and_manifest(made: Synthetic, ds: Dataset) -> None:
+    assert ds.tables == (
+        "neurons", "sign_stats", "examples", "corpus", "vocab", "layers", "neuron_summary",
+    )  # fmt: skip
+    assert ds.manifest == made.manifest
+    assert ds.layers == (0, 1, 2, 10)
+    for name, n_rows in made.manifest["tables"].items():
+        assert ds.table(name).count("*").fetchall() == [(n_rows,)]
+    rows = ds.table("neurons").order("layer, neuron").fetchall()
+    names = ds.table("neurons").columns
+    assert [dict(zip(names, row, strict=True)) for row in rows] == made.tables["neurons"]
+
+
+def test_a_neuron_has_all_its_rows(made: Synthetic, ds: Dataset) -> None:
+    neuron = ds.neuron(10, 5)
+    tokens = [row["token"] for row in made.tables["vocab"]]
+
+    def mine(table: str) -> list[dict[str, Any]]:
+        rows = made.tables[table]
+        return [row for row in rows if (row["layer"], row["neuron"]) == (10, 5)]
+
+    assert neuron.name == "10.5"
+    assert neuron.model == "test/synthetic"
+    assert [dict(neuron.row)] == mine("neurons")
+    assert [row["combo"] for row in neuron.stats] == list(COMBO_NAMES)
+    for found, wanted in zip(neuron.stats, mine("sign_stats"), strict=True):
+        assert dict(found) == wanted
+    for found, wanted in zip(neuron.examples, mine("examples"), strict=True):
+        rest = {k: v for k, v in found.items() if k != "tokens"}
+        assert rest == {
+            k: pytest.approx(v) if k in ("gate", "in") else v for k, v in wanted.items()
+        }
+        assert found["tokens"] == [tokens[t] for t in wanted["token_ids"]]
+    listed = neuron.list_of("gate-_in+", "random")
+    assert [entry["rank"] for entry in listed] == list(range(len(listed)))
+    assert len(listed) > 0
+
+
+def test_a_neuron_needs_only_its_partition(made: Synthetic, tmp_path: Path) -> None:
+    path = tmp_path / "ds"
+    shutil.copytree(made.path, path)
+    with open_dataset(path) as dataset:
+        for table in ("neurons", "sign_stats", "examples"):
+            for layer in (1, 2, 10):
+                (path / f"{table}/layer={layer}/part-0.parquet").write_bytes(b"not Parquet")
+        assert dataset.neuron(0, 3).examples
+        with pytest.raises(GatescopeError, match=r"SQL: .*layer=2"):
+            dataset.neuron(2, 3)
+
+
+@pytest.mark.parametrize("table", ["neurons", "sign_stats", "examples", "layers", "neuron_summary"])
+def test_a_layer_opens_one_file_a_table(ds: Dataset, table: str) -> None:
+    for condition, parameters in (("layer = 2", {}), ("layer = $layer", {"layer": 2})):
+        plan = ds.sql(f"explain analyze from {table} where {condition}", **parameters).fetchall()
+        scans = [line for line in plan[0][1].splitlines() if "Scanning Files" in line]
+        assert scans
+        assert all("1/4" in line for line in scans), plan[0][1]
+
+
+def test_layers_that_are_no_row_of_numbers(ds: Dataset) -> None:
+    with pytest.raises(GatescopeError, match=r"^layer 3 is not .* its layers are 0, 1, 2, 10$"):
+        ds.neuron(3, 0)
+    with pytest.raises(GatescopeError, match=r"the neurons of layer 2 are 0 to 7$"):
+        ds.neuron(2, 8)
+    with pytest.raises(GatescopeError, match=r"neuron 2\.-1 does not exist"):
+        ds.neuron(2, -1)
+    assert ds.neuron(np.int32(2), np.int64(1)).name == "2.1"
+
+
+@pytest.mark.usefixtures("unchecked_signatures")
+def test_a_layer_that_is_no_number(ds: Dataset) -> None:
+    with pytest.raises(GatescopeError, match=r"layer '2' does not fit: give a whole number"):
+        ds.neuron("2", 1)
+
+
+def test_file_url_memory_url_and_relative_path(
+    made: Synthetic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n = len(made.tables["neurons"])
+    assert n_neurons(f"file://{made.path}") == n
+    monkeypatch.chdir(made.path.parent)
+    assert n_neurons("ds") == n
+    assert n_neurons("ds/") == n
+    memory = fsspec.filesystem("memory")
+    memory.put(str(made.path), "/some where/ds", recursive=True)
+    try:
+        assert n_neurons("memory://some where/ds") == n
+        assert n_neurons("memory:///some where/ds/") == n
+        with open_dataset("memory://some where/ds") as dataset:
+            assert dataset.neuron(10, 5).examples
+    finally:
+        memory.rm("/some where", recursive=True)
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, scheme: str) -> type[MemoryFileSystem]:
+    """A file system in memory behind another scheme of fsspec, for this test."""
+
+    class StandIn(MemoryFileSystem):
+        protocol = scheme
+        store: ClassVar[dict[str, Any]] = {}
+        pseudo_dirs: ClassVar[list[str]] = [""]
+        cachable = False
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            return str(super()._strip_protocol(path.removeprefix(f"{scheme}://")))
+
+    monkeypatch.setitem(sys.modules["fsspec.registry"]._registry, scheme, StandIn)
+    return StandIn
+
+
+@pytest.mark.parametrize(
+    ("scheme", "root", "source"),
+    [
+        ("hf", "datasets/org/name", "org/name"),
+        ("hf", "datasets/org/name@v1.0", "org/name@v1.0"),
+        ("hf", "datasets/org/name", "hf://datasets/org/name"),
+        ("s3", "bucket/ds", "s3://bucket/ds"),
+    ],
+)
+def test_hub_ids_and_buckets_go_through_fsspec(
+    made: Synthetic,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scheme: str,
+    root: str,
+    source: str,
+) -> None:
+    """DuckDB knows hf:// and s3:// as its own, which would need an extension from the network."""
+    filesystem = stand_in(monkeypatch, scheme)()
+    filesystem.put(str(made.path), f"/{root}", recursive=True)
+    monkeypatch.chdir(tmp_path)
+    assert n_neurons(source) == len(made.tables["neurons"])
+    with open_dataset(source) as dataset:
+        assert dataset.neuron(10, 5).examples
+        plan = dataset.sql("explain analyze from examples where layer = 2").fetchall()[0][1]
+        assert "Scanning Files: 1/4" in plan
+
+
+@pytest.mark.parametrize("name", ["it's [1] *", "model=x,layer=7", "neuron=3", "layer=1/a", "ü 日"])
+def test_any_name_of_a_folder(made: Synthetic, tmp_path: Path, name: str) -> None:
+    shutil.copytree(made.path, tmp_path / name)
+    with open_dataset(tmp_path / name) as dataset:
+        assert dataset.table("neurons").columns == list(made.tables["neurons"][0])
+        wanted = [(layer, 8) for layer in (0, 1, 2, 10)]
+        found = dataset.sql("select layer, count(*) from neurons group by layer order by layer")
+        assert found.fetchall() == wanted
+        assert dataset.neuron(10, 7).neuron == 7
+
+
+def test_what_is_no_dataset_is_refused(made: Synthetic, tmp_path: Path) -> None:
+    with pytest.raises(GatescopeError, match=r"gone does not exist .*; give the folder"):
+        open_dataset(tmp_path / "gone")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(
+        GatescopeError, match=r"is not a complete Gatescope dataset: no manifest.json; give"
+    ):
+        open_dataset(tmp_path / "empty")
+    (tmp_path / "half" / "_work").mkdir(parents=True)
+    with pytest.raises(
+        GatescopeError,
+        match=r"no manifest.json; the run is unfinished; run the same command again to continue$",
+    ):
+        open_dataset(tmp_path / "half")
+    for text in ("{", "[]", "{}", '{"tables": 1}', "\udcff"):
+        (tmp_path / "empty" / "manifest.json").write_bytes(text.encode(errors="surrogateescape"))
+        with pytest.raises(
+            GatescopeError, match=r"manifest.json is (damaged|not that of)"
+        ) as error:
+            open_dataset(tmp_path / "empty")
+        assert "\n" not in str(error.value)
+
+
+def test_an_unknown_protocol_is_named() -> None:
+    with pytest.raises(GatescopeError, match=r"^nope://x: cannot open .*Protocol not known: nope"):
+        open_dataset("nope://x")
+
+
+def test_an_unreachable_hub_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def unreachable(self: Any, path: str, **_: Any) -> bool:
+        raise RuntimeError("Name or service\nnot known")
+
+    monkeypatch.setattr(stand_in(monkeypatch, "hf"), "exists", unreachable)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        GatescopeError,
+        match=r"^org/name: cannot open hf://datasets/org/name \(Name or service not known\)",
+    ):
+        open_dataset("org/name")
+    # A path below a folder that is there is a path, however much it looks like a Hub id.
+    (tmp_path / "org").mkdir()
+    with pytest.raises(GatescopeError, match=r"^org/name does not exist"):
+        open_dataset("org/name")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "copy (select 1) to '{path}/x.csv'",
+        "copy neurons to '{path}/x.parquet'",
+        "with a as (copy (select 1) to '{path}/x.csv') select * from a",
+        "with a as (CoPy/* */(select 1) to '{path}/x.csv') from a",
+        "explain analyze copy (select 1) to '{path}/x.csv'",
+        "explain analyze attach '{path}/x.db'",
+        "explain (analyze) copy (select 1) to '{path}/x.csv'",
+        "explain analyze with a as (copy (select 1) to '{path}/x.csv') select * from a",
+        "select 1; copy (select 1) to '{path}/x.csv'",
+        "attach '{path}/x.db'",
+        "export database '{path}/x'",
+        "install httpfs",
+        "load httpfs",
+        "create table t as select 1",
+        "drop view neurons",
+        "set threads = 1",
+        "insert into neurons select * from neurons",
+        "with a as (insert into neurons select * from neurons returning *) select * from a",
+        "delete from corpus",
+        "pragma enable_logging('x')",
+        "select * from enable_logging(storage = 'file', storage_path = '{path}/log')",
+        "vacuum",
+        "",
+        "-- nothing",
+    ],
+)
+def test_sql_that_writes_is_refused(made: Synthetic, ds: Dataset, statement: str) -> None:
+    before = sorted(made.path.rglob("*"))
+    with pytest.raises(GatescopeError, match=r"^SQL: ") as error:
+        ds.sql(statement.replace("{path}", str(made.path))).fetchall()
+    assert "\n" not in str(error.value)
+    assert sorted(made.path.rglob("*")) == before
+    assert ds.table("neurons").count("*").fetchall() == [(32,)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from neurons",
+        "describe neurons",
+        "summarize neurons",
+        "show tables",
+        "values (1)",
+        "explain select 1",
+        "EXPLAIN\nANALYZE select 1",
+        "pivot neurons on layer using count(*) group by neuron",
+        "with a as (select 1 as x) select * from a;",
+        "select 1 as \"copy\", 'copy' as s -- copy",
+    ],
+)
+def test_sql_that_reads(ds: Dataset, statement: str) -> None:
+    assert ds.sql(statement).fetchall()
+
+
+def test_mistakes_in_sql_are_one_line(ds: Dataset) -> None:
+    for statement, message in (
+        (
+            "select * from neurns",
+            r"^there is no table neurns; did you mean neurons or .*\? there are: ",
+        ),
+        ("selct 1", r'^SQL: Parser Error: syntax error at or near "selct" \(in line 1\)$'),
+        ("select\nnope\nfrom neurons", r'^SQL: Binder Error: Referenced column "nope" not found'),
+        ("select $a", r"^SQL: .*parameters: a$"),
+        ("select * from 'https://example.org/x.parquet'", r"^SQL: "),
+    ):
+        with pytest.raises(GatescopeError, match=message) as error:
+            ds.sql(statement).fetchall()
+        assert "\n" not in str(error.value)
+    with pytest.raises(GatescopeError, match="did you mean sign_stats"):
+        ds.table("signstats")
+    with pytest.raises(GatescopeError, match=r"there is no table x; drop view neurons; did you"):
+        ds.table("x; drop view neurons")
+
+
+def test_python_variables_are_no_tables(ds: Dataset) -> None:
+    numbers = [1, 2]
+    with pytest.raises(GatescopeError, match="there is no table numbers"):
+        ds.sql("select * from numbers")
+    assert numbers
+
+
+def test_values_are_values(ds: Dataset) -> None:
+    found = ds.sql("select $a, $b", a="'; drop view neurons; --", b=None).fetchall()
+    assert found == [("'; drop view neurons; --", None)]
+
+
+def test_threads_share_a_dataset(ds: Dataset) -> None:
+    found: list[Any] = []
+
+    def work(number: int) -> None:
+        for neuron in range(8):
+            found.append(ds.neuron(number, neuron).row["norm_in"])
+            found.append(ds.query("sign_frequencies").fetchall()[0][0])
+
+    threads = [threading.Thread(target=work, args=(layer,)) for layer in (0, 1, 2, 10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4 * 8 * 2
+
+
+def test_close_releases_the_scratch_folder(made: Synthetic) -> None:
+    dataset = open_dataset(made.path)
+    scratch = Path(dataset._scratch.name)
+    assert scratch.is_dir()
+    dataset.close()
+    assert not scratch.exists()
+    with pytest.raises(GatescopeError, match="closed"):
+        dataset.table("neurons")
+
+
+def test_a_missing_table_leaves_the_others(made: Synthetic, tmp_path: Path) -> None:
+    shutil.copytree(made.path, tmp_path / "ds")
+    shutil.rmtree(tmp_path / "ds" / "sign_stats")
+    with open_dataset(tmp_path / "ds") as dataset:
+        assert "sign_stats" not in dataset.tables
+        assert not set(load_views()) & set(dataset.tables)
+        assert dataset.table("neurons").fetchall()
+        with pytest.raises(GatescopeError, match="there is no table sign_stats"):
+            dataset.query("sign_frequencies")
+
+
+def test_columns_beyond_the_schema_are_shown(made: Synthetic, tmp_path: Path) -> None:
+    """Those of the corpus's source, and those of a later version of Gatescope."""
+    shutil.copytree(made.path, tmp_path / "ds")
+    for layer in (0, 1, 2, 10):
+        rewrite(
+            tmp_path / f"ds/neurons/layer={layer}/part-0.parquet",
+            lambda table: table.append_column("entropy", [[0.5] * 8]),
+        )
+    with open_dataset(tmp_path / "ds") as dataset:
+        assert dataset.table("corpus").columns[-1] == "url"
+        assert dataset.neuron(2, 1).row["entropy"] == 0.5

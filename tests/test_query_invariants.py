@@ -1,0 +1,255 @@
+"""Every invariant holds for a dataset made by the definitions, and is seen to fail for others."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from synthetic import Synthetic, rewrite, write_synthetic
+
+from pipeline.errors import GatescopeError
+from pipeline.query import Check, check_invariants, open_dataset
+
+Damage = Callable[[Path], None]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
+    return write_synthetic(tmp_path_factory.mktemp("invariants") / "ds", layers=(1,))
+
+
+def checks(path: Path) -> list[Check]:
+    with open_dataset(path) as ds:
+        return list(check_invariants(ds))
+
+
+def broken(path: Path) -> dict[str, Check]:
+    return {check.name: check for check in checks(path) if not check.ok}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"dedupe": False, "skip_bos": False, "canonical_signs": False, "k": 16, "spare": 0},
+        {"dedupe": True, "k": 16, "spare": 16},
+        {"layers": (3, 7), "rankings": ("post", "in", "gate"), "seed": 5},
+        {"before": 0, "after": 0, "n_examples": 3, "n_neurons": 1},
+        {"max_length": 2, "seed": 1},
+    ],
+)
+def test_hold_for_a_dataset_made_by_the_definitions(tmp_path: Path, changes: Any) -> None:
+    write_synthetic(tmp_path / "ds", **changes)
+    found = checks(tmp_path / "ds")
+    assert {check.name: check.violations for check in found if not check.ok} == {}
+    assert all(check.n_rows > 0 for check in found)
+    assert len({check.name for check in found}) == len(found)
+
+
+def cell(
+    table: str, column: str, change: Callable[[Any, dict[str, Any]], Any], **where: Any
+) -> Damage:
+    """Change a column in the first row of layer 1's (or the first) part that has these values."""
+    part = f"{table}/part-00000.parquet"
+    if table not in ("corpus", "vocab"):
+        part = f"{table}/layer=1/part-0.parquet"
+
+    def damage(path: Path) -> None:
+        def changed(rows: pa.Table) -> pa.Table:
+            values = rows.to_pylist()
+            row = next(r for r in values if all(r[key] == v for key, v in where.items()))
+            row[column] = change(row[column], row)
+            return pa.Table.from_pylist(values, schema=rows.schema)
+
+        rewrite(path / part, changed)
+
+    return damage
+
+
+def swapped(table: str) -> Damage:
+    def damage(path: Path) -> None:
+        rewrite(
+            path / f"{table}/layer=1/part-0.parquet",
+            lambda rows: pa.concat_tables([rows.slice(1, 1), rows.slice(0, 1), rows.slice(2)]),
+        )
+
+    return damage
+
+
+def without_row(part: str) -> Damage:
+    return lambda path: rewrite(path / part, lambda rows: rows.slice(1))
+
+
+def in_manifest(change: Callable[[dict[str, Any]], object]) -> Damage:
+    def damage(path: Path) -> None:
+        manifest = json.loads((path / "manifest.json").read_text("utf-8"))
+        change(manifest)
+        (path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+
+    return damage
+
+
+def cast(part: str, column: str, type_: pa.DataType) -> Damage:
+    def changed(rows: pa.Table) -> pa.Table:
+        i = rows.schema.get_field_index(column)
+        return rows.cast(rows.schema.set(i, rows.schema.field(i).with_type(type_)))
+
+    return lambda path: rewrite(path / part, changed)
+
+
+def row_groups_of_three(path: Path) -> None:
+    part = path / "sign_stats/layer=1/part-0.parquet"
+    pq.write_table(pq.ParquetFile(part).read(), part, row_group_size=3)
+
+
+def stray(path: Path) -> None:
+    (path / "examples" / "layer=1" / "extra.parquet").write_bytes(b"")
+
+
+def same_example(path: Path) -> None:
+    """The second entry of the first list is a copy of the first."""
+
+    def changed(rows: pa.Table) -> pa.Table:
+        values = rows.to_pylist()
+        values[1] = values[0] | {"rank": 1}
+        return pa.Table.from_pylist(values, schema=rows.schema)
+
+    rewrite(path / "examples/layer=1/part-0.parquet", changed)
+
+
+def same_text(path: Path) -> None:
+    """The second entry of the first list has its peak in a copy of the first one's text."""
+    examples = path / "examples/layer=1/part-0.parquet"
+    first, second = pq.ParquetFile(examples).read().to_pylist()[:2]
+    parts = [path / f"corpus/part-{i:05d}.parquet" for i in (0, 1)]
+    texts = [row for part in parts for row in pq.ParquetFile(part).read().to_pylist()]
+
+    def copied(rows: pa.Table) -> pa.Table:
+        values = rows.to_pylist()
+        for row in values:
+            if row["example_id"] == second["example_id"]:
+                row["input_ids"] = texts[first["example_id"]]["input_ids"]
+        return pa.Table.from_pylist(values, schema=rows.schema)
+
+    for part in parts:
+        rewrite(part, copied)
+    same_position = cell("examples", "position", lambda v, _: first["position"], **second)
+    same_position(path)
+
+
+PEAK: dict[str, Any] = {"neuron": 1, "ranking": "post", "rank": 0}
+# By the name of the check, what breaks it.
+DAMAGES: dict[str, Damage] = {
+    "manifest": in_manifest(lambda m: m["config"]["scan"]["window"].pop("after")),
+    "files": stray,
+    "schema": cast("neurons/layer=1/part-0.parquet", "norm_in", pa.float32()),
+    "row_counts": in_manifest(lambda m: m["tables"].update(vocab=1)),
+    "row_groups": row_groups_of_three,
+    "partitions.layer": cell("layers", "layer", lambda v, _: 0),
+    "neurons.index": without_row("neurons/layer=1/part-0.parquet"),
+    "neurons.cosines": cell("neurons", "cos_gate_out", lambda v, _: float("nan")),
+    "neurons.norms": cell("neurons", "norm_out", lambda v, _: -v),
+    "neurons.class_name": cell("neurons", "io_class", lambda v, _: "strengthening"),
+    "neurons.class": cell("neurons", "io_class", lambda v, _: "atypical enrichment"),
+    "neurons.flipped": cell("neurons", "cos_gate_in", lambda v, _: -v),
+    "neurons.four": without_row("sign_stats/layer=1/part-0.parquet"),
+    "neurons.counts": cell("sign_stats", "count", lambda v, _: v + 1, neuron=2),
+    "neurons.totals": cell("sign_stats", "n_zero", lambda v, _: v + 1, neuron=2),
+    "sign_stats.combo": cell("sign_stats", "combo", lambda v, _: "gate-_in-"),
+    "sign_stats.neuron": cell("sign_stats", "neuron", lambda v, _: 99),
+    "sign_stats.n_tokens": cell("sign_stats", "n_tokens", lambda v, _: v - 1),
+    "sign_stats.count": cell("sign_stats", "count", lambda v, _: -1),
+    "sign_stats.frequency": cell("sign_stats", "frequency", lambda v, _: v + 1e-9, neuron=2),
+    "sign_stats.mean_null": cell("sign_stats", "mean_act", lambda v, _: 1.0, count=0),
+    "sign_stats.mean_sign": cell("sign_stats", "mean_in", lambda v, _: -v, neuron=2),
+    "sign_stats.lists": cell("sign_stats", "count", lambda v, _: 0, neuron=2),
+    "examples.combo": cell("examples", "combo", lambda v, _: "gate-_in-", **PEAK),
+    "examples.ranking": cell("examples", "ranking", lambda v, _: "act", **PEAK),
+    "examples.score": cell("examples", "score", lambda v, _: -v, **PEAK),
+    "examples.score_value": cell("examples", "score", lambda v, _: v * 1.001, **PEAK),
+    "examples.signs": cell("examples", "post_value", lambda v, _: -v, **PEAK),
+    "examples.lengths": cell("examples", "in", lambda v, _: v[:-1], **PEAK),
+    "examples.finite": cell("examples", "gate", lambda v, _: [*v[:-1], float("inf")], **PEAK),
+    "examples.position": cell("examples", "position", lambda v, _: 0, **PEAK),
+    "examples.window": cell("examples", "window_start", lambda v, _: v + 1, **PEAK),
+    "examples.token_ids": cell("examples", "token_ids", lambda v, _: [*v[:-1], v[-1] + 1], **PEAK),
+    "examples.peak_token": cell("examples", "peak_token", lambda v, _: v + 1, **PEAK),
+    "examples.peak_values": cell("examples", "gate_value", lambda v, _: v * 2, **PEAK),
+    "examples.n_duplicates": cell("examples", "n_duplicates", lambda v, _: -1, **PEAK),
+    "ranks.rank": cell("examples", "rank", lambda v, _: 5, **(PEAK | {"rank": 2})),
+    "ranks.order": cell("examples", "score", lambda v, _: 1e6, **(PEAK | {"rank": 1})),
+    "lists.examples": same_example,
+    "lists.duplicates": same_text,
+    "lists.room": cell("examples", "n_duplicates", lambda v, _: 7, **PEAK),
+    "lists.short": in_manifest(lambda m: m["config"]["scan"].update(k=4, spare=9)),
+    "stored.order": swapped("neurons"),
+    "layers.neurons": cell("layers", "n_flipped", lambda v, _: v + 1),
+    "layers.classes": cell("layers", "n_depletion", lambda v, _: v + 1),
+    "layers.medians": cell("layers", "median_cos_in_out", lambda v, _: v + 1e-6),
+    "layers.randomness": cell("layers", "randomness_high", lambda v, _: None),
+    "corpus.n_tokens": cell("corpus", "n_tokens", lambda v, _: v + 1),
+    "corpus.max_length": in_manifest(lambda m: m["config"]["corpus"].update(max_length=5)),
+    "corpus.input_ids": cell("corpus", "input_ids", lambda v, _: [*v[:-1], 10_000]),
+    "corpus_ids.example_id": cell("corpus", "example_id", lambda v, _: 1),
+    "vocab.token_id": without_row("vocab/part-00000.parquet"),
+    "vocab.token": cell("vocab", "token", lambda v, _: None),
+}
+
+
+def test_every_invariant_is_seen_to_fail(made: Synthetic) -> None:
+    assert {check.name for check in checks(made.path)} == set(DAMAGES)
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_fails_where_it_should(made: Synthetic, tmp_path: Path, name: str) -> None:
+    shutil.copytree(made.path, tmp_path / "ds")
+    DAMAGES[name](tmp_path / "ds")
+    with open_dataset(tmp_path / "ds") as ds:
+        check = next(check for check in check_invariants(ds) if check.name == name)
+    assert check.n_violations >= len(check.violations) > 0
+    assert all(0 < len(text) < 300 and "\n" not in text for text in check.violations)
+
+
+def test_violations_name_the_row(made: Synthetic, tmp_path: Path) -> None:
+    shutil.copytree(made.path, tmp_path / "ds")
+    DAMAGES["examples.peak_token"](tmp_path / "ds")
+    assert broken(tmp_path / "ds")["examples.peak_token"].violations[0].startswith("1.1 gate")
+    DAMAGES["layers.medians"](tmp_path / "ds")
+    assert broken(tmp_path / "ds")["layers.medians"].violations == ("layer 1",)
+
+
+def test_a_damaged_or_missing_file_is_a_violation(made: Synthetic, tmp_path: Path) -> None:
+    path = tmp_path / "ds"
+    shutil.copytree(made.path, path)
+    part = path / "examples/layer=1/part-0.parquet"
+    raw = bytearray(part.read_bytes())
+    part.write_bytes(raw[:-1])
+    with pytest.raises(GatescopeError, match=r"the table examples cannot be read .*; fetch or"):
+        open_dataset(path)
+    # The footer is whole, pages are not.
+    raw[100:2000] = bytes(1900)
+    part.write_bytes(raw)
+    found = broken(path)
+    assert "examples.readable" in found
+    assert found["examples.readable"].violations
+    part.unlink()
+    assert broken(path)["files"].violations == ("examples has no part-*.parquet",)
+    shutil.move(path / "layers/layer=1", path / "layers/layer=2")
+    assert {"layers has no layer=1", "neurons has no layer=2"} < set(
+        broken(path)["files"].violations
+    )
+
+
+def test_numbers_of_violations_are_whole(made: Synthetic, tmp_path: Path) -> None:
+    shutil.copytree(made.path, tmp_path / "ds")
+    in_manifest(lambda m: m["config"]["scan"]["window"].update(before=2))(tmp_path / "ds")
+    check = broken(tmp_path / "ds")["examples.window"]
+    late = [e for e in made.tables["examples"] if e["position"] > 2]
+    assert check.n_violations == len(late)
+    assert len(check.violations) == 5

@@ -1,0 +1,150 @@
+"""The header of a query file, and what a user may get wrong about its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import write_synthetic
+
+from pipeline.errors import GatescopeError
+from pipeline.query import Dataset, fetch, load_queries, open_dataset
+from pipeline.query.named import parse_query
+
+TEXT = """\
+-- name: some
+-- question: What is asked?
+-- theme: tests
+-- parameter: layer integer required | the layer
+-- parameter: token text = "a b" | a token | with a bar
+-- parameter: combo combo = null | a combination
+-- parameter: least number = 0.5 | a threshold
+-- column: x | what it is
+select $layer as x
+-- a comment of the SQL
+where $token = $combo and $least
+"""
+
+
+@pytest.fixture(scope="module")
+def ds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
+    path = write_synthetic(tmp_path_factory.mktemp("named") / "ds").path
+    with open_dataset(path) as dataset:
+        yield dataset
+
+
+def test_a_header_is_read() -> None:
+    query = parse_query(TEXT, Path("some.sql"))
+    assert (query.name, query.question, query.theme) == ("some", "What is asked?", "tests")
+    assert [(p.name, p.kind, p.required, p.default, p.meaning) for p in query.parameters] == [
+        ("layer", "integer", True, None, "the layer"),
+        ("token", "text", False, "a b", "a token | with a bar"),
+        ("combo", "combo", False, None, "a combination"),
+        ("least", "number", False, 0.5, "a threshold"),
+    ]
+    assert [(c.name, c.meaning) for c in query.columns] == [("x", "what it is")]
+    assert query.sql.startswith("select $layer as x\n-- a comment")
+    assert query.usage == "some layer=INTEGER [token=a b] [combo=COMBO] [least=0.5]"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("-- name: some\n", "", "needs one `-- name:`"),
+        ("-- theme: tests\n", "-- theme: a\n-- theme: b\n", "needs one `-- theme:`"),
+        ("-- name: some", "-- name: other", "holds the query other"),
+        ("-- theme", "-- topic", r"some.sql:3: not a header line: -- topic: tests"),
+        ("layer integer required", "layer int required", "layer int required"),
+        ("layer integer required", "layer integer", "layer integer"),
+        ('"a b"', "a b", "Expecting value"),
+        ("x | what", "x what", "not `name . meaning`"),
+    ],
+)
+def test_a_header_that_makes_no_sense_is_refused(old: str, new: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_query(TEXT.replace(old, new), Path("some.sql"))
+
+
+def test_values_and_their_texts_are_the_same(ds: Dataset) -> None:
+    query = load_queries()["top_examples"]
+    typed = query.bind({"layer": 1, "neuron": 3, "n": 2, "combo": "gate+_in-"})
+    assert typed == query.bind({"layer": "1", "neuron": "3", "n": "2", "combo": "gate+_in-"})
+    assert typed == query.bind({"layer": np.int64(1), "neuron": 3, "n": 2, "combo": "gate+_in-"})
+    assert typed["ranking"] == "post"
+    assert fetch(ds.query("top_examples", layer="1", neuron="3")) == fetch(
+        ds.query("top_examples", layer=1, neuron=3)
+    )
+    rare = load_queries()["rare_combinations"]
+    assert rare.bind({"max_frequency": "0.5"}) == rare.bind({"max_frequency": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"neuron": 3}, r"^top_examples needs layer, the neuron's layer; usage: top_examples lay"),
+        ({"layer": 1, "neuron": 3, "nn": 2}, r"^top_examples: there is no parameter nn;"),
+        ({"layer": 1, "neuron": 3, "rankin": "post"}, r"did you mean ranking\? there are: layer"),
+        ({"layer": "one", "neuron": 3}, r"^layer='one' does not fit: give a whole number, 0"),
+        ({"layer": True, "neuron": 3}, r"^layer=True does not fit"),
+        ({"layer": 1.0, "neuron": 3}, r"^layer=1.0 does not fit"),
+        ({"layer": None, "neuron": 3}, r"^layer=None does not fit"),
+        ({"layer": -1, "neuron": 3}, r"^layer=-1 does not fit"),
+        ({"layer": "9" * 5000, "neuron": 3}, r"^layer='99"),
+        ({"layer": 1, "neuron": 3, "n": None}, r"^n=None does not fit"),
+        (
+            {"layer": 1, "neuron": 3, "combo": "+-"},
+            r"combo='\+-' does not fit: give one of gate\+_",
+        ),
+        ({"layer": 1, "neuron": 3, "ranking": "act"}, r"give one of post, in, gate, random$"),
+        ({"layer": 9, "neuron": 3}, r"^layer 9 is not in this dataset; its layers are 0 to 1$"),
+        ({"layer": 1, "neuron": 8}, r"^neuron 1.8 does not exist; .* layer 1 are 0 to 7$"),
+        ({"layer": 1, "neuron": 10**30}, r"^neuron 1.10+ does not exist"),
+    ],
+)
+def test_mistakes_are_one_line(ds: Dataset, parameters: dict[str, object], message: str) -> None:
+    with pytest.raises(GatescopeError, match=message) as error:
+        ds.query("top_examples", **parameters)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 300
+
+
+def test_other_kinds(ds: Dataset) -> None:
+    with pytest.raises(GatescopeError, match=r"max_frequency='much' does not fit: give a number$"):
+        ds.query("rare_combinations", max_frequency="much")
+    with pytest.raises(GatescopeError, match=r"token=3 does not fit: give text$"):
+        ds.query("neurons_by_token", token=3)
+    with pytest.raises(GatescopeError, match=r"did you mean sign_frequencies or .*\? there are: "):
+        ds.query("sign_frequency")
+    with pytest.raises(GatescopeError, match=r"sign_frequencies: there is no parameter layer; the"):
+        ds.query("sign_frequencies", layer=1)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "'; drop view neurons; --",
+        "' or 1 = 1 --",
+        "$layer",
+        '"quoted", comma',
+        "\x00",
+        "\x1b[31mred",
+        "日本",
+        "",
+    ],
+)
+def test_a_token_is_never_sql(ds: Dataset, token: str) -> None:
+    names, rows = fetch(ds.query("neurons_by_token", token=token))
+    assert {row[names.index("token")] for row in rows} <= {token}
+    assert ds.table("neurons").count("*").fetchall() == [(16,)]
+
+
+def test_hostile_tokens_are_found(ds: Dataset) -> None:
+    for ranking in ("post", "random"):
+        _, rows = fetch(
+            ds.query("neurons_by_token", token="'; drop view neurons; --", ranking=ranking)
+        )
+        if rows:
+            return
+    raise AssertionError("the hostile token is the peak of no example: choose another seed")
