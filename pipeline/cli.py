@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -14,8 +15,7 @@ from rich.console import Console
 from pipeline.errors import GatescopeError
 
 if TYPE_CHECKING:
-    from pipeline.query import Dataset
-    from pipeline.query import Activations
+    from pipeline.query import Activations, Dataset
 
 _RUN_HELP = """\
 overrides of the configuration, such as
@@ -31,6 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code: 0 done, 1 verify found violations, 2 what the user can mend."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal without UTF-8 shows \u2026 rather than ending the command.
+            stream.reconfigure(errors="backslashreplace")
     console = Console(stderr=True, highlight=False)
     try:
         return int(options.command(options, console) or 0)
@@ -38,7 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(f"gatescope: {error}", markup=False, soft_wrap=True, style="bold red")
         return 2
     except KeyboardInterrupt:
-        console.print("gatescope: interrupted; the same command again goes on from the last snapshot")
+        console.print(
+            "gatescope: interrupted; the same command again goes on from the last snapshot"
+        )
         return 130
     except BrokenPipeError:
         # The reader (`head`, `less`) has gone; give its closed pipe no more to complain about.
@@ -95,7 +101,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     from pipeline.view.summary import render_summary
 
     result = run(config, console)
-    out = Console(highlight=False)
+    out = _terminal()
     with _opened(str(config.output)) as dataset:
         _, frequencies = fetch(
             dataset.sql(
@@ -110,6 +116,12 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     out.print(f"\nNext:\n  gatescope query {place}\n  gatescope show {place} {layer}.{neuron}")
     out.print(f"  gatescope verify {place} --rerun 100", soft_wrap=True)
     return 0
+
+
+def _terminal() -> Console:
+    """Where results go: as wide as the terminal, or wide enough for a table in a pipe or a file."""
+    width = None if sys.stdout.isatty() else max(160, Console().width)
+    return Console(highlight=False, width=width)
 
 
 def _opened(source: str) -> Dataset:
@@ -137,7 +149,7 @@ def _query(options: argparse.Namespace, console: Console) -> int:
     from pipeline.view.summary import render_queries
     from pipeline.view.terminal import render_table
 
-    out = Console(highlight=False)
+    out = _terminal()
     with _opened(options.dataset) as dataset:
         if options.sql is not None:
             if options.name is not None:
@@ -173,7 +185,9 @@ def _show(options: argparse.Namespace, console: Console) -> int:
 
     layer, dot, neuron = options.neuron.partition(".")
     if not (dot and layer.isdecimal() and neuron.isdecimal()):
-        raise GatescopeError(f"show: {options.neuron!r} is no neuron: write layer.neuron, as 31.9634")
+        raise GatescopeError(
+            f"show: {options.neuron!r} is no neuron: write layer.neuron, as 31.9634"
+        )
     if options.ranking not in RANKINGS:
         raise GatescopeError(
             f"show: --ranking {options.ranking} is unknown: take one of {', '.join(RANKINGS)}"
@@ -182,7 +196,7 @@ def _show(options: argparse.Namespace, console: Console) -> int:
         raise GatescopeError(f"show: -n {options.n} is negative: give 0 or more")
     with _opened(options.dataset) as dataset:
         found = dataset.neuron(int(layer), int(neuron))
-    Console(highlight=False).print(render_neuron(found, ranking=options.ranking, n=options.n))
+    _terminal().print(render_neuron(found, ranking=options.ranking, n=options.n))
     return 0
 
 
@@ -192,7 +206,7 @@ def _verify(options: argparse.Namespace, console: Console) -> int:
 
     if options.rerun < 0:
         raise GatescopeError(f"verify: --rerun {options.rerun} is negative: give 0 or more")
-    out = Console(highlight=False)
+    out = _terminal()
     n_failed = 0
     with _opened(options.dataset) as dataset:
         for check in check_invariants(dataset):

@@ -31,7 +31,7 @@ FLIPPED_COMBO: Final = tuple(COMBOS.index(Combo(c.gate_sign, -c.in_sign)) for c 
 # The quantities whose sums are kept, in the order of the quantity axis.
 QUANTITIES: Final = ("gate", "in", "act", "post")
 
-# The rankings a list of examples can be ordered by, in the order in which they are stored.
+# The rankings a list of examples can be ordered by.
 RANKINGS: Final = ("post", "in", "gate", "random")
 
 # TransformerLens' names of the activations of a gated MLP.

@@ -44,7 +44,8 @@ def provenance() -> dict[str, Any]:
             "threads": torch.get_num_threads(),
             "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
             "accelerators": [
-                torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count() if cuda else 0)
+                torch.cuda.get_device_name(i)
+                for i in range(torch.cuda.device_count() if cuda else 0)
             ],
         },
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -41,7 +41,9 @@ SIGN_STATS: Final = pa.schema(
         _IN_SIGN,
         _COMBO,
         _field("n_tokens", pa.int64(), "counted positions of the corpus", "positions"),
-        _field("n_zero", pa.int64(), "counted positions where gate or in is exactly 0", "positions"),
+        _field(
+            "n_zero", pa.int64(), "counted positions where gate or in is exactly 0", "positions"
+        ),
         _field("count", pa.int64(), "counted positions in this combination", "positions"),
         _field("frequency", pa.float64(), "count / n_tokens", "share"),
         _field("mean_gate", pa.float64(), "mean gate over the combination; null where count is 0"),

@@ -7,7 +7,6 @@
 -- column: neuron | index of the neuron in its layer
 -- column: cos_gate_in | cosine of w_gate and w_in, which predicts equal signs
 -- column: disagreement_frequency | share of the tokens where gate and in have different signs
--- column: agreement_frequency | share of the tokens where they have the same sign
 -- column: freq_gate_pos_in_neg | frequency of gate+_in-
 -- column: freq_gate_neg_in_pos | frequency of gate-_in+
 -- column: io_class | input-output functionality of the neuron
@@ -16,7 +15,6 @@ select
     neuron,
     cos_gate_in,
     freq_gate_pos_in_neg + freq_gate_neg_in_pos as disagreement_frequency,
-    agreement_frequency,
     freq_gate_pos_in_neg,
     freq_gate_neg_in_pos,
     io_class

@@ -10,8 +10,9 @@ import hypothesis
 import jaxtyping
 import pytest
 
-# Before torch is imported, here and in the processes that tests start.
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# Before torch is imported, here and in the processes that tests start. One thread: on a machine
+# that does something else beside, threads wait for each other far longer than they work.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"

@@ -147,9 +147,7 @@ def _combination(
     )
 
 
-def _entry(
-    example: Example, neuron: int, score: float, peak: int, definition: Definition
-) -> Entry:
+def _entry(example: Example, neuron: int, score: float, peak: int, definition: Definition) -> Entry:
     start = max(0, peak - definition.before)
     stop = min(len(example.token_ids), peak + definition.after + 1)
     values = [_quantities(example, p, neuron, definition) for p in range(start, stop)]

@@ -1,4 +1,4 @@
-"""Every kind of file, and every mistake a file can have."""
+"""Every kind of file: what its rows are."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from corpus_standins import SHARED, ByteTokenizer, need_shared, opened, refusal, texts, written
-from fsspec.compression import compr
 from hypothesis import given
 from hypothesis import strategies as st
 
 import pipeline.corpus.json_rows as json_rows
+from pipeline.corpus.tables import ParquetFile
 
 
 def parquet(path: Path, **columns: Any) -> Path:
@@ -167,93 +167,9 @@ def test_urls_that_fsspec_opens(tmp_path: Path) -> None:
     assert "corpus.path=nosuch://a cannot be opened" in refusal("nosuch://a")
 
 
-def test_paths_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert f"corpus.path={tmp_path}/no.txt does not exist" in refusal(tmp_path / "no.txt")
-    assert "needs corpus.path" in refusal(None)
-    written(tmp_path / "a.md", "a")
-    assert "a.md is of no known kind: .txt, .json, .jsonl, .csv, .parquet" in refusal(
-        tmp_path / "a.md"
-    )
-    assert "holds no file of a known kind: .txt, .json" in refusal(tmp_path)
-    # Root reads files whatever their mode, so the refusal is played.
-    path = written(tmp_path / "a.txt", "a")
-
-    def refused(*_: object, **__: object) -> None:
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(type(fsspec.filesystem("file")), "open", refused)
-    assert (
-        refusal(path) == f"{path} cannot be read (Permission denied): mend the file or corpus.path"
-    )
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "parts"),
-    [
-        ("a.txt", b"fine\n\nnot \xff fine", ["line 3, byte 10 of the file", "UTF-8 (0xff"]),
-        ("a.jsonl", b'{"text": "a"}\n{"text": "\xe9"}\n', ["line 2, byte 24", "UTF-8 (0xe9"]),
-        ("a.json", b'["ok", "\xc3\x28"]', ["byte 8", "UTF-8 (0xc3"]),
-        ("a.csv", b"text\na\n\xff\n", ["line 3, byte 7", "UTF-8"]),
-        ("a.txt", "utf-16".encode("utf-16"), ["line 1, byte 0", "UTF-8 (0xff"]),
-        ("a.txt.gz", b"a\n\xff", ["line 2", "UTF-8"]),
-        ("a.jsonl", '{"text": "a"}\n{"text": \n', ["line 2, column", "malformed JSON"]),
-        ("a.jsonl", "3\n", ["line 1: int 3 is neither an object nor a string"]),
-        ("a.jsonl", "[" * 100_000, ["line 1", "malformed JSON (maximum recursion"]),
-        (
-            "a.jsonl",
-            '{"text": "a", "n": ' + "1" * 5000 + "}",
-            ["line 1", "malformed JSON (Exceeds"],
-        ),
-        ("a.json", '[\n"a",\n\n"b" "c"]', ["line 4: malformed JSON (, or ] expected)"]),
-        ("a.json", '["a",\n{"text": }, "b"]', ["line 2: malformed JSON (Expecting value)"]),
-        ("a.json", '["a",\n"b"', ["line 2", "the file ends before the list does"]),
-        ("a.json", '["a",\n', ["line 2", "malformed JSON"]),
-        ("a.json", '["a",\n"b', ["line 2", "malformed JSON"]),
-        ("a.json", '["a",]', ["line 1", "malformed JSON"]),
-        ("a.json", '["a"]\n["b"]', ["line 2", "something follows"]),
-        ("a.json", '["a", 12]', ["item 1 (from 0): int 12 is neither"]),
-        ("a.json", '["a", ["b"]]', ["item 1 (from 0): list"]),
-        ("a.json", '{\n "text": "a"\n}', ["line 1", "malformed JSON"]),
-        ("a.csv", "id,text\n1,a\n2,b,c\n", ["line 3: malformed CSV (3 cells", "header has 2"]),
-        ("a.csv", "id,text\n1,a\n2\n", ["line 3: malformed CSV (1 cells"]),
-        ("a.csv", 'text\n"a\nb\n', ["line 2: malformed CSV"]),
-        ("a.csv", "text,text\na,b\n", ["more than one column is called 'text'"]),
-        ("a.parquet", b"", ["a.parquet cannot be opened (Parquet file size is 0 bytes)"]),
-        ("a.parquet", b"no parquet" * 9, ["a.parquet cannot be opened (Parquet magic bytes"]),
-    ],
-)
-def test_a_broken_file_is_named_with_the_place(
-    tmp_path: Path, name: str, content: bytes | str, parts: list[str]
-) -> None:
-    path = written(tmp_path / name, content)
-    message = refusal(path)
-    assert message.startswith(str(path))
-    for part in parts:
-        assert part in message
-
-
-def test_a_mistake_far_into_a_file_is_named_too(tmp_path: Path) -> None:
-    good = json.dumps({"text": "word " * 200})
-    lines = [good] * 3000
-    lines[2500] = good.replace(":", "=")
-    path = written(tmp_path / "a.json", "[" + ",\n".join(lines) + "]")
-    assert f"{path}, line 2501: malformed JSON" in refusal(path)
-
-
-def test_broken_parquet_pages_and_texts(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    path = parquet(tmp_path / "a.parquet", text=[f"text {i}" * 9 for i in range(5000)])
-    data = bytearray(path.read_bytes())
-    data[9_000:12_000] = bytes(3_000)
-    path.write_bytes(data)
-    assert f"{path} cannot be read after row" in refusal(path)
-    sound = pa.array(["a"] * 300)
-    bad = pa.StringArray.from_buffers(
-        2, pa.py_buffer(b"\0\0\0\0\1\0\0\0\3\0\0\0"), pa.py_buffer(b"a\xff\xfe")
-    )
-    pq.write_table(pa.table({"text": pa.concat_arrays([sound, bad])}), path)
-    assert f"{path}, row 301 (from 0): invalid UTF-8" in refusal(path)
-    printed = capfd.readouterr()
-    assert printed.out == printed.err == ""
+def test_only_the_columns_that_are_asked_for_are_read(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "a.parquet", text=["a"], ids=[[1, 2]], id=[7])
+    assert list(ParquetFile(str(path), None).rows(["id"])) == [(0, {"id": 7})]
 
 
 def test_a_read_only_home_does_not_hinder_parquet(
@@ -307,14 +223,3 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, name: str) -> None:
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.1 * peaks[0] + 1e6
-
-
-def test_zst_is_read_by_a_codec_that_reads_all_frames_or_not_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = written(tmp_path / "a.jsonl.zst", "whatever")
-    # What fsspec falls back on is a function, and that one stops after the first frame.
-    monkeypatch.setitem(compr, "zstd", lambda file, **_: file)
-    assert refusal(path) == f"{path} needs a package: pip install backports.zstd"
-    monkeypatch.delitem(compr, "zstd")
-    assert refusal(path) == f"{path} needs a package: pip install backports.zstd"

@@ -208,6 +208,7 @@ def test_progress_goes_from_zero_to_one(tmp_path: Path) -> None:
     written(tmp_path / "d.txt", "")
     corpus = opened(tmp_path)
     assert corpus.n_bytes_total == sum(path.stat().st_size for path in tmp_path.iterdir())
+    assert corpus.fraction_read == 0.0
     shares = [share for _ in corpus if (share := corpus.fraction_read) is not None]
     assert shares[0] < 0.6
     assert shares == sorted(shares)

@@ -141,12 +141,12 @@ def test_nothing_of_a_hostile_corpus_reaches_the_terminal(
 def test_examples_take_one_line_each_and_end_with_their_place(ds: Dataset) -> None:
     for index in range(8):
         neuron = ds.neuron(0, index)
+        text = printed(render_neuron(neuron))
         for combo in COMBO_NAMES:
             entries = neuron.list_of(combo, "post")[:3]
             if not entries:
                 continue
-            text = printed(render_neuron(neuron)).split(f"{combo}, the best by post\n")[1]
-            lines = text.split("\n")[: len(entries)]
+            lines = text.split(f"{combo}, the best by post\n")[1].split("\n")[: len(entries)]
             for line, entry in zip(lines, entries, strict=True):
                 assert line.split()[0] == f"{entry['score']:.3f}"
                 place = f"{entry['example_id']}:{entry['position']}"
@@ -197,7 +197,11 @@ def test_a_table(ds: Dataset) -> None:
         ["-", "1.235"],
         ["nan", "-0"],
     ]
-    assert printed(render_table(["a", "b"], [])).split() == ["a", "b"]
+    assert printed(render_table(["a", "b"], [])) == "no rows of a, b\n"
+    names, rows = fetch(ds.query("unexpected_signs", min_cosine=0, min_disagreement=0))
+    head, titles = printed(render_table(names, rows)).splitlines()[:2]
+    assert head.split() == ["disagreement_", "freq_gate_", "freq_gate_"]
+    assert titles.split()[2:4] == ["cos_gate_in", "frequency"]
 
 
 def test_a_table_that_is_too_wide_becomes_blocks(ds: Dataset) -> None:

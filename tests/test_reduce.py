@@ -436,7 +436,8 @@ def test_what_is_not_finite_at_a_counted_position_is_noticed(
 def test_the_compiled_reduction_equals_the_eager_one(unchecked_signatures: None) -> None:
     if not any(map(shutil.which, ("c++", "g++", "clang++"))):
         pytest.skip("no C++ compiler here, and torch.compile needs one")
-    case = Case(n_neurons=21, n_examples=7, max_length=50, act="gelu_tanh", batch_size=4)
+    # Two batches, of other sizes, and both longer than a block: one compilation serves them.
+    case = Case(n_neurons=21, n_examples=7, max_length=90, act="gelu_tanh", batch_size=4)
     examples = case.examples()
     compiled = scanned(case, examples, torch.compile(reduce_batch, dynamic=True))
     assert_as_defined(case, compiled, examples)

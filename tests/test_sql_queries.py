@@ -12,25 +12,7 @@ import pytest
 from synthetic import Synthetic, rewrite, write_synthetic
 
 from pipeline.naming import COMBO_NAMES
-from pipeline.query import Dataset, fetch, load_queries, open_dataset
-from pipeline.query.named import load_views
-from pipeline.shipped import QUERIES
-
-REQUIRED = {
-    "cosine_vs_gate_frequency",
-    "io_classes_by_layer",
-    "median_cosines_by_layer",
-    "neurons_by_token",
-    "rare_combinations",
-    "sign_frequencies",
-    "top_examples",
-    "unexpected_signs",
-}
-# Values for the parameters that have no default.
-ARGUMENTS: dict[str, dict[str, Any]] = {
-    "top_examples": {"layer": 1, "neuron": 3},
-    "neurons_by_token": {"token": "word3"},
-}
+from pipeline.query import Dataset, fetch, open_dataset
 
 
 @pytest.fixture(scope="module")
@@ -63,43 +45,6 @@ def average_ranks(values: np.ndarray) -> np.ndarray:
 def correlation(x: np.ndarray, y: np.ndarray) -> float:
     x, y = x - x.mean(), y - y.mean()
     return float((x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum()))
-
-
-def test_all_required_queries_are_there() -> None:
-    assert set(load_queries()) >= REQUIRED
-
-
-@pytest.mark.parametrize("name", sorted(load_queries()))
-def test_documented_columns_and_parameters_are_the_real_ones(ds: Dataset, name: str) -> None:
-    query = load_queries()[name]
-    relation = ds.query(name, **ARGUMENTS.get(name, {}))
-    assert relation.columns == [column.name for column in query.columns]
-    _, rows = fetch(relation)
-    assert rows, "the synthetic dataset answers every query"
-    statement = ds._connection.cursor().extract_statements(query.sql)[0]
-    assert statement.named_parameters == {parameter.name for parameter in query.parameters}
-    assert query.question.endswith("?")
-
-
-@pytest.mark.parametrize("name", sorted(load_views()))
-def test_documented_columns_of_views_are_the_real_ones(ds: Dataset, name: str) -> None:
-    columns = [column.name for column in load_views()[name].columns]
-    assert ds.table(name).columns == columns
-
-
-def test_sql_files_are_formatted_alike() -> None:
-    for path in [*QUERIES.glob("*.sql"), *QUERIES.glob("views/*.sql")]:
-        text = path.read_text("utf-8")
-        assert text.endswith("\n")
-        assert not text.endswith("\n\n")
-        body = [line for line in text.splitlines() if not line.startswith("--")]
-        for line in text.splitlines():
-            assert len(line) <= 100, f"{path.name}: {line}"
-            assert line == line.rstrip()
-        for line in body:
-            assert (len(line) - len(line.lstrip())) % 4 == 0, f"{path.name}: {line}"
-            unquoted = "".join(line.split("'")[::2])
-            assert unquoted == unquoted.lower(), f"{path.name}: {line}"
 
 
 def test_neuron_summary(made: Synthetic, ds: Dataset) -> None:

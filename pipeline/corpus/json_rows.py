@@ -24,6 +24,8 @@ _NEAR_END: Final = 16  # characters: more than the longest thing that a block ca
 class JsonLinesFile(TextFile):
     """A .jsonl file: one object or string a line; blank lines are passed over."""
 
+    holds = "a .jsonl file holds one object or string a line"
+
     def rows(self, columns: Collection[str] | None = None) -> Iterator[tuple[int, Row]]:
         """(line, object); a string is {text column: string}."""
         for number, line in self.lines():
@@ -31,8 +33,14 @@ class JsonLinesFile(TextFile):
                 try:
                     value = json.loads(line)
                 except (ValueError, RecursionError) as error:
-                    raise _malformed(self.place(number), error) from error
+                    raise self._malformed(number, error) from error
                 yield number, self._row(value, number)
+
+    def _malformed(self, number: int, error: ValueError | RecursionError) -> GatescopeError:
+        why = str(error)
+        if isinstance(error, json.JSONDecodeError):
+            why = f"{error.msg}, column {error.colno}"
+        return GatescopeError(f"{self.place(number)}: malformed JSON ({why}): {self.holds}")
 
     def _row(self, value: object, number: int) -> Row:
         if isinstance(value, dict):
@@ -47,6 +55,7 @@ class JsonLinesFile(TextFile):
 class JsonFile(JsonLinesFile):
     """A .json file: a list when it begins with `[`; else it is read as .jsonl, as many are."""
 
+    holds = "a .json file holds a list of objects or strings, or one of them a line"
     _is_list = False
 
     def place(self, number: int) -> str:
@@ -143,9 +152,3 @@ class _ListReader:
     def _error(self, position: int, why: str) -> GatescopeError:
         line = self._line + self._text.count("\n", 0, position)
         return GatescopeError(f"{self._name}, line {line}: malformed JSON ({why})")
-
-
-def _malformed(place: str, error: ValueError | RecursionError) -> GatescopeError:
-    column = f", column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-    why = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-    return GatescopeError(f"{place}{column}: malformed JSON ({why})")

@@ -61,6 +61,8 @@ class Corpus:
         self.nulled = self._columns.nulled
         sizes = [source.size for source in sources]
         self.n_bytes_total = None if None in sizes else sum(size or 0 for size in sizes)
+        for source in sources:
+            source.bytes_read = 0  # the first rows may have been read for their columns
         self._begun = False
 
     @property
@@ -77,8 +79,6 @@ class Corpus:
         if self._begun:
             raise RuntimeError("a Corpus is iterated once: open it again")
         self._begun = True
-        for source in self._sources:
-            source.bytes_read = 0  # the first rows may have been read for their columns
         limit = self._config.max_tokens
         for ids, text, row in self._tokenized() if self._config.tokenized else self._encoded():
             room = len(ids) if limit is None else limit - self.n_tokens

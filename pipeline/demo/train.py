@@ -187,7 +187,7 @@ def held_out_loss(
 ) -> Loss:
     """The loss of every token after BOS, each text alone, cut at the context."""
     total = Loss(0.0, 0, 0)
-    for ids in tokenizer(list(texts), truncation=True, max_length=CONTEXT).input_ids:
+    for ids in _cut(tokenizer, texts):
         row = torch.tensor([ids])
         nats = model(input_ids=row, labels=row).loss.item() * (len(ids) - 1)
         total = _plus(total, nats, ids, tokenizer)
@@ -203,9 +203,14 @@ def unigram_loss(
         counts += torch.bincount(torch.tensor(document[1:]), minlength=len(tokenizer))
     nats_of = -(counts / counts.sum()).log()
     total = Loss(0.0, 0, 0)
-    for ids in tokenizer(list(texts), truncation=True, max_length=CONTEXT).input_ids:
+    for ids in _cut(tokenizer, texts):
         total = _plus(total, float(nats_of[torch.tensor(ids[1:])].sum()), ids, tokenizer)
     return total
+
+
+def _cut(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[list[int]]:
+    # Not `truncation=True`: the tokenizer keeps that setting, and would be saved with it.
+    return [ids[:CONTEXT] for ids in tokenizer(list(texts), verbose=False).input_ids]
 
 
 def _plus(total: Loss, nats: float, ids: list[int], tokenizer: PreTrainedTokenizerFast) -> Loss:

@@ -1,4 +1,4 @@
-"""What a model's configuration says: where it is, how large it is, and whether it can be scanned."""
+"""What a model's configuration says: its place, its size, and whether it can be scanned."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from transformer_lens.factories.architecture_adapter_factory import Architecture
 from transformer_lens.model_bridge.generalized_components.gated_mlp import GatedMLPBridge
 from transformer_lens.model_bridge.sources import build_bridge_config_from_hf
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers.utils.hub import cached_file, extract_commit_hash
 
 from pipeline.config import ModelConfig
 from pipeline.errors import GatescopeError
@@ -65,8 +66,11 @@ def inspect_model(config: ModelConfig) -> ModelInfo:
     location = location_of(config.name)
     try:
         with quiet():
+            # The commit first, so that whatever is read later belongs to the same one.
+            file = cached_file(location, "config.json", revision=config.revision)
+            revision = extract_commit_hash(file, None) or config.revision
             hf_config = transformers.AutoConfig.from_pretrained(
-                location, revision=config.revision, trust_remote_code=False
+                location, revision=revision, trust_remote_code=False
             )
     # The libraries raise classes of their own, straight from Exception, for what a file holds.
     except Exception as error:
@@ -78,7 +82,7 @@ def inspect_model(config: ModelConfig) -> ModelInfo:
     return ModelInfo(
         name=config.name,
         location=location,
-        revision=getattr(hf_config, "_commit_hash", None) or config.revision,
+        revision=revision,
         architecture=architecture,
         n_layers=int(text_config.num_hidden_layers),
         d_vocab=int(text_config.vocab_size),
@@ -121,7 +125,8 @@ def _refuse_ungated(name: str, architecture: str, hf_config: Any) -> None:
     try:
         bridge_config = build_bridge_config_from_hf(hf_config, architecture, name, torch.float32)
         adapter = ArchitectureAdapterFactory.select_architecture_adapter(bridge_config)
-        mlp = adapter.component_mapping["blocks"].submodules["mlp"]
+        components: Any = adapter.component_mapping
+        mlp = components["blocks"].submodules["mlp"]
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise GatescopeError(
             f"model.name={name}: TransformerLens has no adapter with MLPs for {architecture} "

@@ -36,12 +36,10 @@ def load_model(config: ModelConfig, info: ModelInfo) -> GatedModel:
     """
     device = _device(config.device)
     layers = _chosen_layers(info, config.layers)
-    dtype = _DTYPES.get(
-        config.dtype, torch.bfloat16 if device.type == "cuda" else torch.float32
-    )
+    dtype = _DTYPES.get(config.dtype, torch.bfloat16 if device.type == "cuda" else torch.float32)
     try:
         with quiet():
-            hf_model, loading = transformers.AutoModelForCausalLM.from_pretrained(
+            loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
                 info.location,
                 revision=info.revision,
                 dtype=dtype,
@@ -50,6 +48,7 @@ def load_model(config: ModelConfig, info: ModelInfo) -> GatedModel:
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # refused below, with the weight's name
             )
+            hf_model, loading = loaded
             hf_model.to(device)
     # The libraries raise classes of their own, straight from Exception, for what a file holds.
     except Exception as error:
@@ -165,10 +164,9 @@ def _restore_native(parent: nn.Module, kept: set[int]) -> None:
     for name, child in list(parent.named_children()):
         if id(child) in kept:
             continue
-        if isinstance(child, GeneralizedComponent):
-            child = child.original_component
-            setattr(parent, name, child)
-        _restore_native(child, kept)
+        native: Any = child.original_component if isinstance(child, GeneralizedComponent) else child
+        setattr(parent, name, native)
+        _restore_native(native, kept)
 
 
 def _act_fn(mlp: Any) -> Callable[[Tensor], Tensor]:
@@ -180,4 +178,3 @@ def _act_fn(mlp: Any) -> Callable[[Tensor], Tensor]:
         return act_fn
     # Falcon-H1 scales the gate inside the activation: act = act_fn(multiplier * gate).
     return lambda gate: act_fn(gate * multiplier)
-

@@ -49,7 +49,8 @@ def measured_gain(norm: nn.Module, d_model: int, device: torch.device) -> Float[
     exact = copy.deepcopy(norm).float()
     with torch.inference_mode():
         plus, minus = exact(1024 * signs[None, None]), exact(-1024 * signs[None, None])
-    return (((plus.double() - minus.double()) / 2).flatten() * signs).float()
+    gain: Tensor = (plus.double() - minus.double()) / 2
+    return (gain.flatten() * signs).float()
 
 
 def find_neighbours(
@@ -71,4 +72,3 @@ def find_neighbours(
         out_gain=measured_gain(after[0], d_model, device) if after else ones,
         out_scale=out_scale,
     )
-

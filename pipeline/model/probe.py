@@ -1,4 +1,4 @@
-"""Before a scan: do the hooks tell the truth about this model?
+"""Before a scan: whether the hooks tell the truth about this model.
 
 A wrong activation function, a hook that does not fire or a changed forward would fill a dataset
 with plausible numbers. One small batch through the untouched and the hooked model finds out.
@@ -35,7 +35,8 @@ def native_hidden_states(body: Any, d_vocab: int) -> Float[Tensor, "batch pos d_
     device = next(body.parameters()).device
     with torch.inference_mode():
         out = body(input_ids=_probe_ids(d_vocab).to(device), use_cache=False)
-    return out.last_hidden_state
+    hidden: Tensor = out.last_hidden_state
+    return hidden
 
 
 @dataclass
@@ -50,20 +51,17 @@ class _Trace:
 
 def _traced_forward(model: GatedModel, ids: Tensor) -> _Trace:
     trace = _Trace()
-    handles = []
 
     def on_norm(module: nn.Module, args: tuple[Any, ...], out: Any) -> None:
         if args and isinstance(args[0], Tensor) and isinstance(out, Tensor):
             trace.norms.append((module, args[0], out))
 
-    for module in model.body.modules():
-        if is_norm(module):
-            handles.append(module.register_forward_hook(on_norm))
+    handles = [
+        module.register_forward_hook(on_norm) for module in model.body.modules() if is_norm(module)
+    ]
     for layer, mlp in enumerate(model.mlps):
 
-        def on_mlp(
-            module: nn.Module, args: tuple[Any, ...], out: Any, layer: int = layer
-        ) -> None:
+        def on_mlp(module: nn.Module, args: tuple[Any, ...], out: Any, layer: int = layer) -> None:
             trace.mlp[layer] = (args[0], out)
 
         handles.append(mlp.register_forward_hook(on_mlp))
@@ -115,22 +113,28 @@ def probe(model: GatedModel, native: Float[Tensor, "batch pos d_model"]) -> None
     """
     if not torch.isfinite(native).all():
         raise GatescopeError(
-            f"model.name={model.name}: the hidden states of the untouched model are NaN or infinite "
-            "on the probe batch; check its weights, or try model.dtype=float32"
+            f"model.name={model.name}: the hidden states of the untouched model are NaN or "
+            "infinite on the probe batch; check its weights, or try model.dtype=float32"
         )
     ids = _probe_ids(model.d_vocab)
     tolerance = _TOLERANCE[model.dtype]
     trace = _traced_forward(model, ids)
     assert trace.hidden is not None
-    _demand(model, None, "hidden states of the hooked and the untouched model", tolerance,
-            _relative_error(trace.hidden, native))
+    _demand(
+        model,
+        None,
+        "hidden states of the hooked and the untouched model",
+        tolerance,
+        _relative_error(trace.hidden, native),
+    )
     for layer, mlp in enumerate(model.mlps):
         fired = {name: trace.hooks.get((layer, hook), []) for name, hook in HOOKS.items()}
         wrong = {name: len(seen) for name, seen in fired.items() if len(seen) != 1}
         if wrong or layer not in trace.mlp:
             raise GatescopeError(
-                f"model.name={model.name}: the hooks of layer {layer} fired {wrong} times instead of once "
-                f"each; the TransformerLens adapter of {model.architecture} does not fit this model"
+                f"model.name={model.name}: the hooks of layer {layer} fired {wrong} times instead "
+                f"of once each; the TransformerLens adapter of {model.architecture} does not fit "
+                "this model, please report it"
             )
         gate, in_, post = (fired[name][0] for name in ("gate", "in", "post"))
         shape = (*ids.shape, model.n_neurons(layer))
@@ -140,22 +144,37 @@ def probe(model: GatedModel, native: Float[Tensor, "batch pos d_model"]) -> None
                 f"{tuple(in_.shape)} where [batch pos neuron] {shape} is expected"
             )
         act = model.act_fns[layer](gate)
-        _demand(model, layer, "act_fn(gate) * in and the down projection's input", tolerance,
-                _elementwise_error(act * in_, post))
+        _demand(
+            model,
+            layer,
+            "act_fn(gate) * in and the down projection's input",
+            tolerance,
+            _elementwise_error(act * in_, post),
+        )
         mlp_in, mlp_out = trace.mlp[layer]
         for name, got, weight, bias in (
             ("gate", gate, mlp.W_gate, mlp.b_gate),
             ("in", in_, mlp.W_in, mlp.b_in),
         ):
             want = mlp_in @ weight + (0 if bias is None else bias)
-            _demand(model, layer, f"W_{name} . x and the hooked {name}", tolerance,
-                    _relative_error(got, want))
+            _demand(
+                model,
+                layer,
+                f"W_{name} . x and the hooked {name}",
+                tolerance,
+                _relative_error(got, want),
+            )
         out_scale = float(getattr(mlp.original_component, "down_multiplier", 1.0))
         model.neighbours[layer] = find_neighbours(mlp_in, mlp_out, trace.norms, out_scale)
     alone = _traced_forward(model, ids[1:, :_SHORT])
     assert alone.hidden is not None
-    _demand(model, None, "hidden states of a padded row and of the row alone", tolerance,
-            _relative_error(trace.hidden[1:, :_SHORT], alone.hidden))
+    error = _relative_error(trace.hidden[1:, :_SHORT], alone.hidden)
+    if not error <= tolerance:
+        raise GatescopeError(
+            f"model.name={model.name}: hidden states of a padded row and of the row alone differ "
+            f"by {error:.2g} (at most {tolerance:g} is rounding), so that {model.architecture} is "
+            "not causal here; Gatescope scans models that read from left to right"
+        )
 
 
 def _demand(
@@ -164,7 +183,7 @@ def _demand(
     if not error <= tolerance:
         where = "" if layer is None else f" of layer {layer}"
         raise GatescopeError(
-            f"model.name={model.name}: {what}{where} differ by {error:.2g} (at most {tolerance:g} is "
-            f"rounding); the TransformerLens adapter of {model.architecture} does not fit this "
+            f"model.name={model.name}: {what}{where} differ by {error:.2g} (at most {tolerance:g} "
+            f"is rounding); the TransformerLens adapter of {model.architecture} does not fit this "
             "model, please report it"
         )

@@ -1,9 +1,10 @@
-"""What transformers prints while it reads a model, held back: Gatescope says what matters itself."""
+"""What transformers prints while it reads a model, held back: Gatescope says what matters."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from logging import ERROR
 from typing import Any
 
 from transformers.utils import logging
@@ -17,7 +18,7 @@ def quiet() -> Iterator[None]:
     """
     level = logging.get_verbosity()
     hook = logging.set_tqdm_hook(_no_bar)
-    logging.set_verbosity(max(level, logging.ERROR))
+    logging.set_verbosity(max(level, ERROR))
     try:
         yield
     finally:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import transformers
-from transformers.utils import has_file
+from transformers.utils.hub import has_file
 
 from pipeline.config import ModelConfig
 from pipeline.errors import GatescopeError
@@ -32,8 +32,9 @@ _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 class Vocabulary:
     """Every token id's text as a person reads it, and its bytes where the tokenizer tells.
 
-    Bytes that are no UTF-8 by themselves are shown as `<0xE2><0x80>`; ids beyond the tokenizer
-    (padding of the embedding) as `<unused 50300>`, with bytes None.
+    Bytes that are no UTF-8 by themselves are shown as `<0xE2><0x80>`, and ids that the tokenizer
+    does not have (padding of the embedding) as `<unused 50300>`, with bytes None. The bytes of a
+    text's ids, joined, are the text; before it stands the space that SentencePiece's way adds.
     """
 
     tokens: list[str]
@@ -68,7 +69,9 @@ def tokenizer_hash(tokenizer: Any | None) -> str | None:
     if tokenizer is None:
         return None
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    definition = backend.to_str() if backend is not None else str(sorted(tokenizer.get_vocab()))
+    definition = (
+        backend.to_str() if backend is not None else str(sorted(tokenizer.get_vocab().items()))
+    )
     return hashlib.sha256(definition.encode()).hexdigest()
 
 
@@ -78,29 +81,28 @@ def vocabulary(tokenizer: Any | None, d_vocab: int) -> Vocabulary:
         return Vocabulary([f"<id {i}>" for i in range(d_vocab)], [None] * d_vocab)
     backend = getattr(tokenizer, "backend_tokenizer", None)
     byte_level = backend is not None and "ByteLevel" in str(backend.decoder)
-    special = {i: str(token) for i, token in tokenizer.added_tokens_decoder.items()}
+    pieces = {token_id: piece for piece, token_id in tokenizer.get_vocab().items()}
+    added = tokenizer.added_tokens_decoder
     tokens: list[str] = []
     bytes_: list[bytes | None] = []
-    pieces = tokenizer.convert_ids_to_tokens(list(range(min(d_vocab, len(tokenizer)))))
     for token_id in range(d_vocab):
-        piece = pieces[token_id] if token_id < len(pieces) else None
-        if token_id in special:
-            raw: bytes | None = special[token_id].encode("utf-8", "replace")
-        elif piece is None:
-            raw = None
-        else:
-            raw = _byte_level(piece) if byte_level else _sentence_piece(piece)
+        raw: bytes | None = None
+        if byte_level and token_id in added:
+            raw = str(added[token_id]).encode(
+                "utf-8", "replace"
+            )  # stands for itself, not for bytes
+        elif token_id in pieces:
+            raw = (_byte_level if byte_level else _sentence_piece)(pieces[token_id])
         bytes_.append(raw)
         tokens.append(f"<unused {token_id}>" if raw is None else shown(raw))
     return Vocabulary(tokens, bytes_)
 
 
 def shown(raw: bytes) -> str:
-    """A token's bytes as text; bytes that are no UTF-8 as `<0xE2>`."""
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return "".join(f"<0x{byte:02X}>" for byte in raw)
+    """A token's bytes as text, where a byte that is no part of a UTF-8 character is `<0xE2>`."""
+    # surrogateescape decodes such a byte as U+DC00 + byte, which no UTF-8 does.
+    text = raw.decode("utf-8", "surrogateescape")
+    return "".join(f"<0x{ord(c) - 0xDC00:02X}>" if 0xDC80 <= ord(c) <= 0xDCFF else c for c in text)
 
 
 def _gpt2_bytes() -> dict[str, int]:

@@ -110,7 +110,7 @@ class Dataset:
 
         Raises GatescopeError for SQL that is wrong or would write.
         """
-        require_read_only(self._connection.cursor(), statement)
+        require_read_only(self._connection.cursor(), statement, parameters)
         return self._relation(statement, parameters)
 
     def queries(self) -> list[Query]:

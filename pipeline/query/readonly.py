@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 
@@ -17,7 +17,9 @@ _LINE: Final = re.compile(r"\n\nLINE (\d+):")
 _MISSING_TABLE: Final = re.compile(r"Table with name (\S+) does not exist!")
 
 
-def require_read_only(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
+def require_read_only(
+    connection: duckdb.DuckDBPyConnection, statement: str, values: Mapping[str, Any]
+) -> None:
     """Raise GatescopeError unless `statement` is one statement that only reads.
 
     DuckDB has no setting for this: an in-memory database cannot be opened read-only, and COPY TO
@@ -33,29 +35,38 @@ def require_read_only(connection: duckdb.DuckDBPyConnection, statement: str) -> 
         prefix = _EXPLAIN.match(statement)
         if prefix is None:
             raise GatescopeError("SQL: write this as `explain select ...` or `explain analyze ...`")
-        require_read_only(connection, statement[prefix.end() :])
+        require_read_only(connection, statement[prefix.end() :], values)
     # MULTI is PIVOT, which DuckDB splits in two.
     elif kind not in (duckdb.StatementType.SELECT, duckdb.StatementType.MULTI):
         raise GatescopeError(
             f"SQL: {kind.name} is not allowed, a dataset is only read; use select, or write a "
             "result with --format"
         )
-    elif "copy" in _keywords(statement):
-        # A common table expression may be a COPY TO, and the whole is still a SELECT.
-        raise GatescopeError(
-            'SQL: copy is not allowed, a dataset is only read; write "copy" where it is a name'
-        )
+    elif "copy" in statement.lower():
+        _require_no_copy(connection, statement, kind, values)
 
 
-def _keywords(statement: str) -> set[str]:
-    tokens = duckdb.tokenize(statement)
-    ends = [start for start, _ in tokens[1:]] + [len(statement.encode())]
-    raw = statement.encode()
-    return {
-        raw[start:end].decode(errors="replace").strip().lower()
-        for (start, kind), end in zip(tokens, ends, strict=True)
-        if kind == duckdb.token_type.keyword
-    }
+def _require_no_copy(
+    connection: duckdb.DuckDBPyConnection,
+    statement: str,
+    kind: duckdb.StatementType,
+    values: Mapping[str, Any],
+) -> None:
+    """A common table expression may be a COPY TO, and the whole is still a SELECT.
+
+    DuckDB allows that at the top of a statement only, and says so when it binds; so the statement
+    is bound, not run, as a part of another. (Its tokenizer sees other words than its parser.)
+    """
+    refusal = "SQL: copy is not allowed, a dataset is only read; write a result with --format"
+    if kind == duckdb.StatementType.MULTI:
+        raise GatescopeError(refusal)
+    inner = statement.rstrip().rstrip(";")
+    try:
+        connection.sql(f"select * from (\n{inner}\n) as inner_statement", params=dict(values))
+    except duckdb.Error as error:
+        if "COPY" in str(error):
+            raise GatescopeError(refusal) from error
+        raise GatescopeError(f"SQL: {one_line(error)}") from error
 
 
 @contextmanager

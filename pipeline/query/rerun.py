@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -116,5 +116,5 @@ def _difference(row: dict[str, Any], fresh: Activations, skip: int, tolerance: f
     return None
 
 
-def _largest(values: Iterable[float]) -> float:
-    return float(np.max(np.abs(np.asarray(values)), initial=0.0))
+def _largest(values: Float[np.ndarray, "..."]) -> float:
+    return float(np.max(np.abs(values), initial=0.0))

@@ -24,9 +24,7 @@ class Columns:
     of_entry: Int64[Tensor, " entry"]
     margin: int
 
-    def stretch(
-        self, start: Int64[Tensor, " entry"], length: int
-    ) -> Float[Tensor, "entry length"]:
+    def stretch(self, start: Int64[Tensor, " entry"], length: int) -> Float[Tensor, "entry length"]:
         """`length` positions of each entry's column from `start` on, which may be negative."""
         width = self.values.shape[1]
         n_starts = self.values.numel() - length + 1

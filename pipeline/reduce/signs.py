@@ -59,8 +59,7 @@ def reduce_batch(
     post = act * in_
     magnitudes = {"post": post.abs, "in": in_.abs, "gate": gate.abs}
     scores = [
-        random[:, :, None] if ranking == "random" else magnitudes[ranking]()
-        for ranking in rankings
+        random[:, :, None] if ranking == "random" else magnitudes[ranking]() for ranking in rankings
     ]
     # Masks as float32 0 and 1: products and sums of them run many times faster than `where`.
     sign_gate, sign_in = gate.sign(), in_.sign()
@@ -72,9 +71,8 @@ def reduce_batch(
         outside = inside - 1
         counts.append(_total(inside.view(blocks)))
         sums.append([_total((q * inside).view(blocks)) for q in (gate, in_, act, post)])
-        for score in scores:
-            # score * 1 + 0 inside, score * 0 - 1 outside.
-            best.append(torch.addcmul(outside, score, inside).view(blocks).amax(2))
+        # score * 1 + 0 inside, score * 0 - 1 outside.
+        best += [torch.addcmul(outside, score, inside).view(blocks).amax(2) for score in scores]
     best_of_block = torch.stack(best, dim=2)
     return BatchReduction(
         counts=torch.stack(counts).to(torch.int64),
@@ -99,15 +97,12 @@ def best_in_block(
 ) -> Int64[Tensor, " entry"]:
     """The earliest best position within the block that holds an entry's best score."""
     ranking, combo = list_ % len(rankings), list_ // len(rankings)
-    scores = {
-        "post": lambda: (act_fn(gate) * in_).abs(),
-        "in": in_.abs,
-        "gate": gate.abs,
-        "random": lambda: random,
-    }
+    scores = {"in": in_.abs(), "gate": gate.abs(), "random": random}
+    if "post" in rankings:
+        scores["post"] = (act_fn(gate) * in_).abs()
     score = torch.zeros_like(gate)
     for r, name in enumerate(rankings):
-        score = torch.where((ranking == r)[:, None], scores[name](), score)
+        score = torch.where((ranking == r)[:, None], scores[name], score)
     signs = torch.tensor(COMBOS, device=gate.device)[combo]
     inside = counted & (gate.sign() == signs[:, :1]) & (in_.sign() == signs[:, 1:])
     return torch.where(inside, score, -1.0).argmax(1)

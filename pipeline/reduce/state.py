@@ -23,8 +23,8 @@ from pipeline.reduce.signs import (
 # Rows of (list, neuron) that are merged at a time: bounds the memory of the warm-up, when
 # almost every row of a batch changes.
 _ROWS_AT_ONCE = 1 << 14
-# Elements of one slab of neurons of an eager reduction: its temporaries stay in the caches of a CPU,
-# and small beside the state on an accelerator.
+# Elements of one slab of neurons of an eager reduction: its temporaries stay in the caches of a
+# CPU, and small beside the state on an accelerator.
 _SLAB = {"cpu": 1 << 17, "cuda": 1 << 24}
 
 Reduce = Callable[..., BatchReduction]
@@ -53,8 +53,11 @@ class StateSettings:
 
     @property
     def n_bytes(self) -> int:
-        """Bytes of a layer's state: n_neurons * (n_lists * (size * (12 + 2 * window * itemsize)
-        + 8) + 168) + 8, the 168 being counts, n_zero and sums, the last 8 n_tokens."""
+        """Bytes of a layer's state.
+
+        n_neurons * (n_lists * (size * (12 + 2 * window * itemsize) + 8) + 168) + 8, the 168 being
+        counts, n_zero and sums, the last 8 n_tokens.
+        """
         entry = 12 + 2 * self.window * self.dtype.itemsize
         totals = 8 * (len(COMBOS) + 1 + len(QUANTITIES) * len(COMBOS))
         return self.n_neurons * (self.n_lists * (self.size * entry + 8) + totals) + 8
@@ -98,22 +101,24 @@ class LayerState:
     def empty(cls, settings: StateSettings, device: torch.device) -> LayerState:
         """A state that has seen nothing."""
         n, n_lists, k = settings.n_neurons, settings.n_lists, settings.size
-        i64 = {"dtype": torch.int64, "device": device}
-        window = (n_lists, n, k, settings.window)
-        return cls(
-            settings=settings,
-            n_tokens=torch.zeros((), **i64),
-            counts=torch.zeros((len(COMBOS), n), **i64),
-            n_zero=torch.zeros(n, **i64),
-            sums=torch.zeros(
-                (len(QUANTITIES), len(COMBOS), n), dtype=torch.float64, device=device
-            ),
-            keys=torch.full((n_lists, n, k), EMPTY, **i64),
-            worst=torch.full((n_lists, n), EMPTY, **i64),
-            positions=torch.zeros((n_lists, n, k), dtype=torch.int32, device=device),
-            gate=torch.zeros(window, dtype=settings.dtype, device=device),
-            in_=torch.zeros(window, dtype=settings.dtype, device=device),
-        )
+        shapes: dict[str, tuple[tuple[int, ...], torch.dtype]] = {
+            "n_tokens": ((), torch.int64),
+            "counts": ((len(COMBOS), n), torch.int64),
+            "n_zero": ((n,), torch.int64),
+            "sums": ((len(QUANTITIES), len(COMBOS), n), torch.float64),
+            "keys": ((n_lists, n, k), torch.int64),
+            "worst": ((n_lists, n), torch.int64),
+            "positions": ((n_lists, n, k), torch.int32),
+            "gate": ((n_lists, n, k, settings.window), settings.dtype),
+            "in_": ((n_lists, n, k, settings.window), settings.dtype),
+        }
+        tensors = {
+            name: torch.zeros(shape, dtype=dtype, device=device)
+            for name, (shape, dtype) in shapes.items()
+        }
+        tensors["keys"].fill_(EMPTY)
+        tensors["worst"].fill_(EMPTY)
+        return cls(settings=settings, **tensors)
 
     @classmethod
     def from_tensors(cls, settings: StateSettings, tensors: dict[str, Tensor]) -> LayerState:
@@ -179,12 +184,13 @@ class LayerState:
             part.best >= 0, pack(part.best, batch.example_ids[:, None, None]), EMPTY - 1
         )
         rows = (keys > self.worst[:, start : start + keys.shape[2]]).any(0).nonzero()
+        if len(rows) == 0:
+            return
         before, window = self.settings.before, self.settings.window
         # Room for a window, and for a whole block, behind the last position.
         margins = (before, max(self.settings.after, BLOCK))
         random, counted = (
-            torch.nn.functional.pad(values, (0, BLOCK))
-            for values in (batch.random, batch.counted)
+            torch.nn.functional.pad(values, (0, BLOCK)) for values in (batch.random, batch.counted)
         )
         in_block = torch.arange(BLOCK, device=keys.device)
         for chunk in rows.split(_ROWS_AT_ONCE):
@@ -195,8 +201,10 @@ class LayerState:
             columns = columns_of((gate, in_), example, neuron, batch.lengths, margins)
             block = part.best_of_block[example, :, list_, neuron - start].argmax(1) * BLOCK
             at = (example[:, None], block[:, None] + in_block)
+            gate_stretch, in_stretch = (column.stretch(block, BLOCK).float() for column in columns)
             position = block + best_in_block(
-                *(column.stretch(block, BLOCK).float() for column in columns),
+                gate_stretch,
+                in_stretch,
                 random[at],
                 counted[at],
                 list_,
@@ -221,7 +229,7 @@ class LayerState:
         kept = torch.cat([self.keys[list_, neuron], new], dim=1).topk(k, dim=1).indices
         stays = torch.zeros((len(new), k + new.shape[1]), dtype=torch.bool, device=new.device)
         stays.scatter_(1, kept, True)
-        # Row by row as many new entries stay as old ones leave, so the two lists of indices pair up.
+        # Row by row as many new entries stay as old ones leave, so the two index lists pair up.
         row, entry = stays[:, k:].nonzero(as_tuple=True)
         _, slot = (~stays[:, :k]).nonzero(as_tuple=True)
         return row, slot, entry
@@ -237,8 +245,10 @@ class LayerState:
 
         def both(name: str) -> Tensor:
             values = torch.cat([getattr(self, name), getattr(other, name)], dim=2)
-            index = kept if values.ndim == 3 else kept[..., None].expand(
-                *kept.shape, self.settings.window
+            index = (
+                kept
+                if values.ndim == 3
+                else kept[..., None].expand(*kept.shape, self.settings.window)
             )
             return values.gather(2, index)
 
@@ -271,4 +281,3 @@ class LayerState:
             **lists,
             **windows,
         )
-

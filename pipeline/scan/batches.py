@@ -13,13 +13,13 @@ _MASK64 = (1 << 64) - 1
 
 def length_sorted_batches(
     lengths: Int64[np.ndarray, " example"], tokens_per_batch: int
-) -> list[Int64[np.ndarray, " batch"]]:
+) -> list[np.ndarray]:
     """Indices of the examples of each batch, longest first, at most `tokens_per_batch` padded.
 
     An example longer than that has a batch to itself.
     """
     order = np.argsort(-lengths, kind="stable")
-    batches: list[Int64[np.ndarray, " batch"]] = []
+    batches: list[np.ndarray] = []
     start = 0
     while start < len(order):
         width = max(1, tokens_per_batch // max(1, int(lengths[order[start]])))
@@ -32,7 +32,8 @@ def _mix(x: np.ndarray) -> np.ndarray:
     """One round of splitmix64 (Steele, Lea and Flood, 2014), elementwise on uint64."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    mixed: np.ndarray = x ^ (x >> np.uint64(31))
+    return mixed
 
 
 def random_scores(

@@ -12,7 +12,7 @@ from pipeline.reduce import BatchReduction, reduce_batch
 
 Reduce = Callable[..., BatchReduction]
 
-# (token, neuron) pairs of a job from which a cold compilation, about half a minute, pays for itself.
+# (token, neuron) pairs from which a cold compilation, about half a minute, pays for itself.
 _PAIRS_WORTH_COMPILING = 2_000_000_000
 
 

@@ -55,10 +55,11 @@ def scan(
     done = {unit for snapshot in snapshots for unit in snapshot.units}
     todo = [unit for unit in corpus.units if unit.unit_id not in done]
     own = next((snapshot for snapshot in snapshots if snapshot.worker == _WORKER), None)
-    states = {
-        layer: _to_device(read_layer(place, own, layer, settings.state(model, layer)), state_device)
-        for layer in (model.layers if own else ())
-    }
+    states: dict[int, LayerState] = {}
+    if own is not None:
+        for layer in model.layers:
+            state = read_layer(place, own, layer, settings.state(model, layer))
+            states[layer] = _to_device(state, state_device)
     todo_tokens = sum(unit.n_tokens for unit in todo)
     n_neurons = sum(model.n_neurons(layer) for layer in model.layers)
     reduce, compiled = choose_reduce(compile_setting, todo_tokens * n_neurons)

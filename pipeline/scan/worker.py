@@ -67,9 +67,7 @@ class Worker:
             for layer in model.layers
         }
 
-    def scan(
-        self, unit_id: int, examples: UnitExamples, progress: Callable[[int], None]
-    ) -> int:
+    def scan(self, unit_id: int, examples: UnitExamples, progress: Callable[[int], None]) -> int:
         """Count one unit; gives its padded tokens, and tells `progress` the tokens of each batch.
 
         Raises GatescopeError at NaN or infinity.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +25,7 @@ _UNITS_PER_PART = 64
 MAX_EXAMPLES = 2**32 - 1
 
 
+@runtime_checkable
 class _Example(Protocol):
     @property
     def input_ids(self) -> Any: ...
@@ -50,7 +52,7 @@ class UnitExamples:
     """The tokens of a unit's examples; example i has the id `first_example + i`."""
 
     first_example: int
-    input_ids: list[Int32[np.ndarray, " pos"]]
+    input_ids: list[np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ class CorpusReader:
         offsets = ids.offsets.to_numpy()
         return UnitExamples(
             unit.first_example,
-            [values[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)],
+            [values[a:b] for a, b in pairwise(offsets)],
         )
 
 
@@ -188,8 +190,8 @@ class TokenIndex:
         self._tokens = np.memmap(path, dtype="<i4", mode="r")
 
     def at(
-        self, example_id: Int64[np.ndarray, "*entries"], position: Int64[np.ndarray, "*entries"]
-    ) -> Int32[np.ndarray, "*entries"]:
+        self, example_id: Int64[np.ndarray, ...], position: Int64[np.ndarray, ...]
+    ) -> Int32[np.ndarray, ...]:
         """The tokens at positions of examples, -1 beyond an example's ends."""
         inside = (position >= 0) & (position < self.lengths[example_id])
         where = np.where(inside, self._offsets[example_id] + position, 0)

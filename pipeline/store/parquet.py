@@ -32,7 +32,7 @@ def encodings(schema: pa.Schema) -> dict[str, Any]:
     others = [path for path, type_ in leaves if not pa.types.is_floating(type_)]
     return {
         "use_dictionary": others,
-        "column_encoding": {path: "BYTE_STREAM_SPLIT" for path in floats} or None,
+        "column_encoding": dict.fromkeys(floats, "BYTE_STREAM_SPLIT") or None,
     }
 
 
@@ -41,9 +41,7 @@ def layer_part(table: str, layer: int) -> str:
     return f"{table}/layer={layer}/part-0.parquet"
 
 
-def write_table(
-    place: Place, name: str, schema: pa.Schema, row_groups: Iterable[pa.Table]
-) -> int:
+def write_table(place: Place, name: str, schema: pa.Schema, row_groups: Iterable[pa.Table]) -> int:
     """Write a part file, one row group a table; gives its number of rows."""
     n_rows = 0
 

@@ -136,9 +136,7 @@ def _is_whole(place: Place, snapshot: Snapshot) -> bool:
     return True
 
 
-def read_layer(
-    place: Place, snapshot: Snapshot, layer: int, settings: StateSettings
-) -> LayerState:
+def read_layer(place: Place, snapshot: Snapshot, layer: int, settings: StateSettings) -> LayerState:
     """One layer's state from a snapshot, on the CPU."""
     with place.local(f"{snapshot.folder}/{_layer_file(layer)}") as path:
         return LayerState.from_tensors(settings, load_file(path))

@@ -176,6 +176,9 @@ class _Result:
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
     ) -> Iterator[RenderableType]:
+        if not self._rows:
+            yield Text(f"no rows of {', '.join(self._columns)}")
+            return
         for limit in _WIDTHS:
             titles = [_broken(name, limit) for name in self._columns]
             widths = [self._width(i, title, limit) for i, title in enumerate(titles)]
@@ -186,7 +189,7 @@ class _Result:
 
     def _width(self, column: int, title: str, limit: int) -> int:
         """Cells of a column: numbers stay whole, texts are folded at `limit`."""
-        widest = max((cell_len(row[column]) for row in self._rows), default=0)
+        widest = max(cell_len(row[column]) for row in self._rows)
         return max(
             *map(cell_len, title.split("\n")),
             widest if self._numeric[column] else min(widest, limit),

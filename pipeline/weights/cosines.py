@@ -11,8 +11,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class NeuronWeights:
-    """Cosines and Euclidean norms, float64, one value a neuron; `flipped` says whose w_in and
-    w_out were negated so that cos_gate_in >= 0 (GLUScope's `refactor_glu`)."""
+    """Cosines and Euclidean norms, float64, one value a neuron.
+
+    `flipped` says whose w_in and w_out were negated so that cos_gate_in >= 0 (GLUScope's
+    `refactor_glu`).
+    """
 
     flipped: Bool[Tensor, " neuron"]
     cos_gate_in: Float[Tensor, " neuron"]
