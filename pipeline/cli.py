@@ -31,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code: 0 done, 1 verify found violations, 2 what the user can mend."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    # Read as torch is loaded, which is later. Threads that spin while they wait take the cores from
+    # those that work: on a machine with other work to do a scan was 20 times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal without UTF-8 shows \u2026 rather than ending the command.

@@ -80,12 +80,13 @@ def scan_split(
     n_states=st.integers(1, 6),
     batch_size=st.integers(1, 6),
     k=st.integers(1, 6),
+    on_grid=st.booleans(),
     seed=st.integers(0, 2**20),
 )
 def test_any_split_of_batches_and_any_order_of_merges(
-    act: str, n_states: int, batch_size: int, k: int, seed: int
+    act: str, n_states: int, batch_size: int, k: int, on_grid: bool, seed: int
 ) -> None:
-    case = replace(CASE, act=act, batch_size=batch_size, k=k, seed=seed)
+    case = replace(CASE, act=act, batch_size=batch_size, k=k, on_grid=on_grid, seed=seed)
     batches = batches_of(case, case.examples())
     together = LayerState.empty(case.state, CPU)
     for batch in batches:
@@ -95,13 +96,16 @@ def test_any_split_of_batches_and_any_order_of_merges(
 
 @settings(max_examples=15)
 @given(
-    n_states=st.integers(1, 5), sizes=st.tuples(*[st.integers(1, 14)] * 2), seed=st.integers(0, 99)
+    n_states=st.integers(1, 5),
+    sizes=st.tuples(*[st.integers(1, 14)] * 2),
+    on_grid=st.booleans(),
+    seed=st.integers(0, 99),
 )
 def test_any_split_of_examples_into_batches(
-    n_states: int, sizes: tuple[int, int], seed: int
+    n_states: int, sizes: tuple[int, int], on_grid: bool, seed: int
 ) -> None:
     """A padded batch equals each example alone; ReLU, which no vectorised kernel rounds."""
-    case = replace(CASE, act="relu", seed=seed)
+    case = replace(CASE, act="relu", on_grid=on_grid, seed=seed)
     examples = case.examples()
     batches = [batches_of(replace(case, batch_size=size), examples) for size in sizes]
     random.Random(seed).shuffle(examples)

@@ -22,6 +22,9 @@ from pipeline.model import GatedModel, inspect_model, load_model
 
 WEIGHTS = "model.safetensors"
 
+# Whatever becomes of a model, nothing of the libraries is printed.
+pytestmark = pytest.mark.usefixtures("silent")
+
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -29,9 +32,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folder(saved: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Path:
-    """A model's folder, to be spoilt; nothing that was printed until now is kept."""
-    capfd.readouterr()
+def folder(saved: Path, tmp_path: Path) -> Path:
+    """A model's folder, to be spoilt."""
     return Path(shutil.copytree(saved, tmp_path / "llama"))
 
 
@@ -76,7 +78,6 @@ def change_weights(folder: Path, **weights: torch.Tensor | None) -> None:
 # What is loaded.
 
 
-@pytest.mark.usefixtures("silent")
 def test_a_folder_is_loaded_and_nothing_is_printed(saved: Path) -> None:
     config = ModelConfig(name=str(saved), device="cpu")
     info = inspect_model(config)
@@ -88,7 +89,6 @@ def test_a_folder_is_loaded_and_nothing_is_printed(saved: Path) -> None:
     assert not any(parameter.requires_grad for parameter in model.body.parameters())
 
 
-@pytest.mark.usefixtures("silent")
 def test_the_libraries_print_again_afterwards(folder: Path) -> None:
     def no_bar(factory: Any, args: Any, kwargs: Any) -> Any:
         raise AssertionError("not called while a model is loaded")
@@ -117,7 +117,6 @@ def test_the_dtype_is_that_of_the_activations(saved: Path, dtype: str) -> None:
     assert model.mlp_weights(0).gate.dtype == torch.float32
 
 
-@pytest.mark.usefixtures("silent")
 def test_weights_that_are_not_needed_may_be_absent_and_others_be_there(folder: Path) -> None:
     change_weights(folder, lm_head__weight=None, model__rotary__inv_freq=torch.ones(2))
     assert loaded(folder).architecture == "LlamaForCausalLM"
@@ -131,7 +130,6 @@ def test_a_model_saved_with_another_head_is_loaded(folder: Path, architectures: 
     assert loaded(folder).architecture == "LlamaForCausalLM"
 
 
-@pytest.mark.usefixtures("silent")
 def test_a_cached_hub_model_is_loaded_offline_at_its_commit(
     saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,7 +152,6 @@ def test_a_cached_hub_model_is_loaded_offline_at_its_commit(
 _MOE = {"num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 16}
 
 
-@pytest.mark.usefixtures("silent")
 @pytest.mark.parametrize(
     ("model_type", "settings", "wanted"),
     [
@@ -183,7 +180,6 @@ def test_models_that_are_not_dense_and_gated(
     assert "Llama, Qwen, Gemma or OLMo" in message or "in bfloat16, float16 or float32" in message
 
 
-@pytest.mark.usefixtures("silent")
 @pytest.mark.parametrize(
     ("settings", "wanted"),
     [
@@ -206,7 +202,6 @@ def test_configurations_that_cannot_be_read(
     assert wanted in message
 
 
-@pytest.mark.usefixtures("silent")
 def test_a_config_json_that_is_no_json_or_absent(folder: Path) -> None:
     (folder / "config.json").write_text('{"model_type":')
     assert "not a valid JSON file" in refusal(folder)
@@ -214,7 +209,6 @@ def test_a_config_json_that_is_no_json_or_absent(folder: Path) -> None:
     assert "config.json cannot be read" in refusal(folder)
 
 
-@pytest.mark.usefixtures("silent")
 @pytest.mark.parametrize("name", ["nope/nope", "nope"])
 def test_a_name_that_is_neither_a_folder_nor_a_known_hub_id(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -227,7 +221,6 @@ def test_a_name_that_is_neither_a_folder_nor_a_known_hub_id(
     assert "HF_HUB_OFFLINE" in message
 
 
-@pytest.mark.usefixtures("silent")
 @pytest.mark.parametrize(
     "name", ["./nope", "~/nope/nope", "/nope", "a/b/c", "models/nope/", "file"]
 )
@@ -259,7 +252,6 @@ def test_a_device_that_is_not_there(folder: Path, monkeypatch: pytest.MonkeyPatc
 # What is refused of the weights.
 
 
-@pytest.mark.usefixtures("silent")
 def test_a_folder_without_weights_or_with_pickled_ones(folder: Path) -> None:
     tensors = load_file(folder / WEIGHTS)
     (folder / WEIGHTS).unlink()
@@ -270,7 +262,6 @@ def test_a_folder_without_weights_or_with_pickled_ones(folder: Path) -> None:
     assert "pickled weights are not read" in message
 
 
-@pytest.mark.usefixtures("silent")
 @pytest.mark.parametrize("spoil", ["nonsense", "truncated", "empty", "lost shard"])
 def test_weights_that_cannot_be_read(folder: Path, spoil: str) -> None:
     file = folder / WEIGHTS
@@ -285,7 +276,6 @@ def test_weights_that_cannot_be_read(folder: Path, spoil: str) -> None:
     assert refusal(folder).startswith(f"model.name={folder}: the weights could not be loaded (")
 
 
-@pytest.mark.usefixtures("silent")
 def test_weights_that_are_missing_are_not_made_up(folder: Path) -> None:
     change_weights(folder, model__layers__1__mlp__gate_proj__weight=None)
     message = refusal(folder)
@@ -294,7 +284,6 @@ def test_weights_that_are_missing_are_not_made_up(folder: Path) -> None:
     assert "model.layers.1.mlp.gate_proj.weight is missing, and 1 more; " in refusal(folder)
 
 
-@pytest.mark.usefixtures("silent")
 def test_weights_of_another_shape_or_number_of_layers(folder: Path) -> None:
     change_config(folder, intermediate_size=41)
     message = refusal(folder)
@@ -304,7 +293,6 @@ def test_weights_of_another_shape_or_number_of_layers(folder: Path) -> None:
     assert "model.layers.3.input_layernorm.weight is missing" in refusal(folder)
 
 
-@pytest.mark.usefixtures("silent")
 def test_an_unknown_activation_function(folder: Path) -> None:
     change_config(folder, hidden_act="wobble")
     assert "(KeyError: 'wobble')" in refusal(folder)

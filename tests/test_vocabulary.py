@@ -212,7 +212,6 @@ def test_a_model_without_a_tokenizer_has_none(model_type: str, tmp_path: Path) -
         ("tokenizer.json", '{"version":'),
         ("tokenizer.json", '{"version": "1.0"}'),
         ("tokenizer.model", "nonsense"),
-        ("tokenizer_config.json", '{"tokenizer_class": "LlamaTokenizer"}'),
         ("tokenizer_config.json", '{"tokenizer_class":'),
         (
             "tokenizer_config.json",
@@ -223,6 +222,9 @@ def test_a_model_without_a_tokenizer_has_none(model_type: str, tmp_path: Path) -
 def test_a_tokenizer_that_cannot_be_read_is_an_error(
     file: str, content: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    byte_level_tokenizer().save_pretrained(tmp_path)
+    if file == "tokenizer.model":
+        (tmp_path / "tokenizer.json").unlink()
     (tmp_path / file).write_text(content)
     capfd.readouterr()
     with pytest.raises(
@@ -232,6 +234,17 @@ def test_a_tokenizer_that_cannot_be_read_is_an_error(
     assert str(e.value).startswith(f"model.name={tmp_path}: ")
     assert "\n" not in str(e.value)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_tokenizer_without_its_vocabulary_is_an_error(tmp_path: Path) -> None:
+    byte_level_tokenizer().save_pretrained(tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    with pytest.raises(GatescopeError, match=r"tokenizer_config\.json is there, but none of "):
+        loaded(tmp_path)
+    # A tokenizer that transformers would make up.
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "LlamaTokenizer"}')
+    with pytest.raises(GatescopeError, match=r"tokenizer_config\.json is there, but none of "):
+        loaded(tmp_path)
 
 
 def test_a_sentencepiece_model_alone_is_a_tokenizer(tmp_path: Path) -> None:

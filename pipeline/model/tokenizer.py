@@ -15,13 +15,13 @@ from pipeline.errors import GatescopeError
 from pipeline.model.info import ModelInfo, reason
 from pipeline.model.quiet import quiet
 
-# Any of these says that a model comes with a tokenizer.
-_TOKENIZER_FILES = (
+# Where the tokenizers that transformers knows keep their vocabulary; the first is in most models.
+_VOCABULARY_FILES = (
     "tokenizer.json",
-    "tokenizer_config.json",
     "tokenizer.model",
     "vocab.json",
     "vocab.txt",
+    "spiece.model",
     "tekken.json",
     "tiktoken.model",
 )
@@ -47,9 +47,14 @@ def load_tokenizer(config: ModelConfig, info: ModelInfo) -> Any | None:
     None is fine for tokenised corpora; corpus/ says so where text is to be read. Raises
     GatescopeError for a tokenizer that is there and cannot be read.
     """
-    # Asked first: of no files at all transformers makes, for some architectures, a tokenizer
-    # without a vocabulary, to which every text is empty or unknown.
-    if not any(has_file(info.location, name, info.revision) for name in _TOKENIZER_FILES):
+    # Asked first: without a vocabulary transformers makes, for some architectures, a tokenizer out
+    # of nothing, to which every text is empty or unknown.
+    if not any(_has(info, name) for name in _VOCABULARY_FILES):
+        if _has(info, "tokenizer_config.json"):
+            raise GatescopeError(
+                f"model.name={config.name}: tokenizer_config.json is there, but none of "
+                f"{', '.join(_VOCABULARY_FILES)}; put the model's tokenizer.json beside it"
+            )
         return None
     try:
         with quiet():
@@ -62,6 +67,10 @@ def load_tokenizer(config: ModelConfig, info: ModelInfo) -> Any | None:
             f"model.name={config.name}: its tokenizer cannot be read ({reason(error)}); put the "
             "model's whole tokenizer.json beside its config.json"
         ) from error
+
+
+def _has(info: ModelInfo, name: str) -> bool:
+    return bool(has_file(info.location, name, info.revision))
 
 
 def tokenizer_hash(tokenizer: Any | None) -> str | None:

@@ -116,5 +116,5 @@ def _difference(row: dict[str, Any], fresh: Activations, skip: int, tolerance: f
     return None
 
 
-def _largest(values: Float[np.ndarray, "..."]) -> float:
+def _largest(values: Float[np.ndarray, ...]) -> float:
     return float(np.max(np.abs(values), initial=0.0))

@@ -65,14 +65,15 @@ def reduce_batch(
     sign_gate, sign_in = gate.sign(), in_.sign()
     is_gate = {1: sign_gate.clamp(min=0), -1: (-sign_gate).clamp(min=0)}
     is_in = {1: sign_in.clamp(min=0), -1: (-sign_in).clamp(min=0)}
+    largest = torch.tensor(torch.finfo(torch.float32).max, device=gate.device)
     counts, sums, best = [], [], []
     for combo in COMBOS:
         inside = is_gate[combo.gate_sign] * is_in[combo.in_sign]
-        outside = inside - 1
+        # Nothing is cut off inside, and everything down to -1 outside.
+        ceiling = torch.addcmul(inside - 1, inside, largest)
         counts.append(_total(inside.view(blocks)))
         sums.append([_total((q * inside).view(blocks)) for q in (gate, in_, act, post)])
-        # score * 1 + 0 inside, score * 0 - 1 outside.
-        best += [torch.addcmul(outside, score, inside).view(blocks).amax(2) for score in scores]
+        best += [torch.minimum(score, ceiling).view(blocks).amax(2) for score in scores]
     best_of_block = torch.stack(best, dim=2)
     return BatchReduction(
         counts=torch.stack(counts).to(torch.int64),

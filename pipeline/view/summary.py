@@ -26,13 +26,8 @@ def render_summary(
     by_layer: dict[int, dict[str, float]] = {}
     for layer, combo, mean in frequencies:
         by_layer.setdefault(layer, {})[combo] = mean
-    table = Table(
-        title=f"{model['name']} on {corpus['name']}: mean frequency of each sign combination",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-    )
+    title = f"{model['name']} on {corpus['name']}: mean frequency of each sign combination"
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("layer", justify="right")
     for combo in COMBO_NAMES:
         table.add_column(combo, justify="right")
@@ -52,7 +47,7 @@ def render_summary(
         f"{sum(model['n_neurons']):,} neurons; made in {scan['wall_s']:.0f} s",
         f"rows: {n_rows}",
     ]
-    return Group(Text(), table, Text(), *(Text(fact) for fact in facts))
+    return Group(Text(), Text(title, style="bold"), table, Text(), *map(Text, facts))
 
 
 def render_queries(queries: Sequence[Query], dataset: str) -> RenderableType:
