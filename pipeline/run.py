@@ -22,6 +22,7 @@ from pipeline.model import (
     inspect_model,
     load_model,
     load_tokenizer,
+    resolved_dtype,
     tokenizer_hash,
 )
 from pipeline.provenance import provenance
@@ -56,6 +57,7 @@ def run(config: RunConfig, console: Console) -> RunResult:
 
     info = inspect_model(config.model)
     settings["model.resolved_revision"] = info.revision
+    settings["model.resolved_dtype"] = resolved_dtype(config.model)
     tokenizer = load_tokenizer(config.model, info)
     begun = record.settings()
     if begun is None:
@@ -126,7 +128,7 @@ def _files_of(config: RunConfig) -> dict[str, str]:
 def _refuse_differences(
     place: Place, there: dict[str, Any], here: dict[str, Any], what: str
 ) -> None:
-    # The revision of a Hub model is known only once the model is looked at.
+    # What a setting resolves to is known only once the model is looked at.
     there = {key: value for key, value in there.items() if key in here or "resolved" not in key}
     found = differences(there, here)
     if found:

@@ -32,7 +32,7 @@ from pipeline.view.progress import progress
 from pipeline.weights import io_classes, neuron_weights, random_cosine_interval
 
 # Padded tokens of a batch where scan.tokens_per_batch is not set.
-_TOKENS_PER_BATCH = {"cpu": 4096, "cuda": 16384}
+_TOKENS_PER_BATCH = {"cuda": 16384}
 
 
 def make_corpus(
@@ -115,7 +115,8 @@ def scan_corpus(
         before=config.scan.window.before,
         after=config.scan.window.after,
         skip_bos=config.scan.skip_bos,
-        tokens_per_batch=config.scan.tokens_per_batch or _TOKENS_PER_BATCH[model.device.type],
+        tokens_per_batch=config.scan.tokens_per_batch
+        or _TOKENS_PER_BATCH.get(model.device.type, 4096),
         seed=config.seed,
     )
     on_cpu = config.scan.state_device == "cpu"

@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
+from logging.handlers import BufferingHandler
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,12 @@ def folder(saved: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def silent(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+    logged = BufferingHandler(capacity=1000)
+    logging.add_handler(logged)
     capfd.readouterr()
     yield
+    logging.remove_handler(logged)
+    assert [record.getMessage() for record in logged.buffer] == []
     assert capfd.readouterr() == ("", "")
 
 

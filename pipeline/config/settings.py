@@ -90,7 +90,7 @@ class RunConfig:
 
 
 # What a run may change without changing its dataset.
-_NOT_DECIDING: Final = ("output", "cluster.", "model.device", "scan.state_device", "scan.compile")
+_NOT_DECIDING: Final = ("output", "cluster.", "model.device", "scan.state_device")
 _WANTED: Final[dict[Any, str]] = {
     str: "text",
     int: "a whole number",

@@ -36,7 +36,7 @@ def load_model(config: ModelConfig, info: ModelInfo) -> GatedModel:
     """
     device = _device(config.device)
     layers = _chosen_layers(info, config.layers)
-    dtype = _DTYPES.get(config.dtype, torch.bfloat16 if device.type == "cuda" else torch.float32)
+    dtype = _DTYPES[resolved_dtype(config)]
     try:
         with quiet():
             loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
@@ -59,6 +59,13 @@ def load_model(config: ModelConfig, info: ModelInfo) -> GatedModel:
         ) from error
     _refuse_incomplete(config.name, hf_model, loading)
     return hook_model(hf_model, info, layers)
+
+
+def resolved_dtype(config: ModelConfig) -> str:
+    """The dtype that `auto` stands for on the device that the model goes to."""
+    if config.dtype != "auto":
+        return config.dtype
+    return "bfloat16" if _device(config.device).type == "cuda" else "float32"
 
 
 def _device(name: str) -> torch.device:

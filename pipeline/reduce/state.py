@@ -158,7 +158,7 @@ class LayerState:
         random = torch.nn.functional.pad(batch.random, padding)
         width = gate.shape[2]
         if reduce is reduce_batch:
-            width = max(16, _SLAB[gate.device.type] // counted.numel())
+            width = max(16, _SLAB.get(gate.device.type, _SLAB["cpu"]) // counted.numel())
         for start in range(0, gate.shape[2], width):
             slab = slice(start, start + width)
             values = tuple(counted_values(v[:, :, slab], counted) for v in (gate, in_))

@@ -61,7 +61,8 @@ def scan(
             states[layer] = _to_device(state, state_device)
     todo_tokens = sum(unit.n_tokens for unit in todo)
     n_neurons = sum(model.n_neurons(layer) for layer in model.layers)
-    reduce, compiled = choose_reduce(compile_setting, todo_tokens * n_neurons)
+    # By the whole corpus, not by what is left: a resumed run must reduce as an undisturbed one.
+    reduce, compiled = choose_reduce(compile_setting, corpus.n_tokens * n_neurons)
     worker = Worker(model, settings, state_device, reduce, states, own.units if own else ())
     progress(corpus.n_tokens - todo_tokens)
 
