@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +34,16 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"{folder} is absent: it holds the golden results and the real texts")
     return folder
+
+
+@pytest.fixture(scope="session")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A JSON list of some thirty real texts: the start of the built-in corpus."""
+    from pipeline.demo.corpus import demo_texts
+
+    path = tmp_path_factory.mktemp("texts") / "texts.json"
+    path.write_text(json.dumps([text.text for text in itertools.islice(demo_texts(), 40)]))
+    return path
 
 
 @pytest.fixture

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tiny_models import ARCHITECTURES, D_VOCAB, N_LAYERS, VARIANTS, Tiny, build, info_of
+from tiny_models import (
+    ARCHITECTURES,
+    D_VOCAB,
+    N_LAYERS,
+    VARIANTS,
+    Tiny,
+    act,
+    build,
+    info_of,
+    mlp_of,
+    plain_activations,
+)
 from torch import Tensor
 
 from pipeline.model import GatedModel
@@ -60,73 +70,10 @@ def relative_error(got: Tensor, want: Tensor) -> float:
     return float((got - want).abs().max() / want.abs().max())
 
 
-# The plain way: PyTorch hooks on the Hugging Face modules, by each architecture's own names.
-
-
-def mlp_of(block: Any) -> Any:
-    return block.feed_forward if hasattr(block, "feed_forward") else block.mlp
-
-
-@torch.inference_mode()
-def plain_activations(case: Case, ids: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Each layer's gate, in and post, [batch pos neuron], of the untouched model."""
-    seen: dict[tuple[int, str], Tensor] = {}
-    handles = []
-
-    def keep_output(layer: int, name: str) -> Callable[..., None]:
-        return lambda module, args, output: seen.update({(layer, name): output})
-
-    def keep_input(layer: int) -> Callable[..., None]:
-        return lambda module, args, output: seen.update({(layer, "post"): args[0]})
-
-    for layer, block in enumerate(case.untouched.base_model.layers):
-        mlp = mlp_of(block)
-        if case.tiny.model_type in ("phi3", "glm4"):
-            parts = {"both": mlp.gate_up_proj}
-            down = mlp.down_proj
-        elif case.tiny.model_type == "lfm2":
-            parts = {"gate": mlp.w1, "in": mlp.w3}
-            down = mlp.w2
-        else:
-            parts = {"gate": mlp.gate_proj, "in": mlp.up_proj}
-            down = mlp.down_proj
-        for name, module in parts.items():
-            handles.append(module.register_forward_hook(keep_output(layer, name)))
-        handles.append(down.register_forward_hook(keep_input(layer)))
-    case.untouched.base_model(input_ids=ids, use_cache=False)
-    for handle in handles:
-        handle.remove()
-    found = []
-    for layer in range(N_LAYERS):
-        if (layer, "both") in seen:
-            gate, in_ = seen[layer, "both"].chunk(2, dim=-1)
-        else:
-            gate, in_ = seen[layer, "gate"], seen[layer, "in"]
-        found.append((gate, in_, seen[layer, "post"]))
-    return found
-
-
 def hooked_activations(model: GatedModel, ids: Tensor) -> dict[int, tuple[Tensor, Tensor]]:
     seen: dict[int, tuple[Tensor, Tensor]] = {}
     model.run(ids, lambda layer, gate, in_: seen.update({layer: (gate.clone(), in_.clone())}))
     return seen
-
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "silu": lambda x: x / (1 + torch.exp(-x)),
-    "gelu": lambda x: 0.5 * x * (1 + torch.erf(x / 2**0.5)),
-    "gelu_new": lambda x: 0.5 * x * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (x + 0.044715 * x**3))),
-    "quick_gelu": lambda x: x / (1 + torch.exp(-1.702 * x)),
-    "relu": lambda x: x.clamp(min=0),
-    "relu2": lambda x: x.clamp(min=0) ** 2,
-}
-
-
-def act(case: Case, gate: Tensor) -> Tensor:
-    default = "gelu_new" if case.tiny.model_type.startswith("gemma") else "silu"
-    settings = case.tiny.settings
-    name = settings.get("hidden_act", settings.get("hidden_activation", default))
-    return ACTIVATIONS[name](gate * settings.get("mlp_multipliers", [1.0, 1.0])[0])
 
 
 def test_the_supported_architectures_are_those_promised() -> None:
@@ -141,14 +88,14 @@ def test_hooks_give_what_plain_hooks_give(case: Case, rows: list[np.ndarray]) ->
     ids = padded(rows)
     hooked = hooked_activations(case.gated, ids)
     assert list(hooked) == list(range(N_LAYERS))
-    plain = plain_activations(case, ids)
+    plain = plain_activations(case.tiny, case.untouched, ids)
     for layer, (gate, in_, post) in enumerate(plain):
         # A fused projection is split for the hooks, so that its two halves round on their own.
         tolerance = ROUNDING if case.tiny.model_type in ("phi3", "glm4") else 0.0
         assert hooked[layer][0].shape == (*ids.shape, case.gated.n_neurons(layer))
         assert relative_error(hooked[layer][0], gate) <= tolerance
         assert relative_error(hooked[layer][1], in_) <= tolerance
-        assert relative_error(act(case, gate.double()) * in_, post) < ROUNDING
+        assert relative_error(act(case.tiny, gate.double()) * in_, post) < ROUNDING
         assert relative_error(case.gated.act_fns[layer](gate) * in_, post) < ROUNDING
 
 
@@ -203,7 +150,7 @@ def test_counts_sums_and_best_scores_are_those_of_plain_hooks(
         real = torch.nn.utils.rnn.pad_sequence(
             [torch.ones(len(row) - 1, dtype=torch.bool) for row in rows], batch_first=True
         )[:, :, None]
-        acts = act(case, gate)
+        acts = act(case.tiny, gate)
         quantities = {"gate": gate, "in": in_, "act": acts, "post": acts * in_}
         # Rounding may decide the sign of what is next to 0: rare, and allowed for.
         near = real & (
@@ -232,7 +179,8 @@ def test_counts_sums_and_best_scores_are_those_of_plain_hooks(
 def plain_activations_alone(
     case: Case, rows: list[np.ndarray]
 ) -> list[list[tuple[Tensor, Tensor, Tensor]]]:
-    return [plain_activations(case, torch.from_numpy(row)[None].long()) for row in rows]
+    ids = [torch.from_numpy(row)[None].long() for row in rows]
+    return [plain_activations(case.tiny, case.untouched, row) for row in ids]
 
 
 def listed_scores(state: LayerState, list_: int, first: int, n_examples: int) -> Tensor:
@@ -249,22 +197,18 @@ def listed_scores(state: LayerState, list_: int, first: int, n_examples: int) ->
 
 # What folding means, by hand: which norm stands before, which after, w or 1 + w, which factors.
 
+LIKE_LLAMA = {"llama", "mistral", "ministral3", "qwen2", "qwen3", "phi3", "smollm3", "seed_oss"}
+
 
 def folded_by_hand(case: Case, layer: int) -> tuple[Tensor, Tensor, Tensor]:
     """gate, in and out, [neuron d_model] in float64."""
     block = case.untouched.base_model.layers[layer]
-    mlp = mlp_of(block)
     settings = case.tiny.settings
-    before: Any = 1.0
-    after: Any = 1.0
+    ones = torch.ones(case.gated.d_model).double()
+    before, after = ones, ones
     match case.tiny.model_type:
-        case "llama" | "mistral" | "ministral3" | "qwen2" | "qwen3":
+        case name if name in {*LIKE_LLAMA, "granite"}:
             before = block.post_attention_layernorm.weight.double()
-        case "phi3" | "smollm3" | "seed_oss":
-            before = block.post_attention_layernorm.weight.double()
-        case "granite":
-            before = block.post_attention_layernorm.weight.double()
-            after = settings.get("residual_multiplier", 1.0)
         case "gemma":
             before = 1 + block.post_attention_layernorm.weight.double()
         case "gemma2" | "gemma3_text":
@@ -280,28 +224,26 @@ def folded_by_hand(case: Case, layer: int) -> tuple[Tensor, Tensor, Tensor]:
         case "glm4":
             before = block.post_attention_layernorm.weight.double()
             after = block.post_mlp_layernorm.weight.double()
-        case "cohere":
-            before = block.input_layernorm.weight.double()
-        case "stablelm" if settings.get("use_parallel_residual"):
-            before = block.input_layernorm.weight.double()
-        case "stablelm":
+        case "stablelm" if not settings.get("use_parallel_residual"):
             before = block.post_attention_layernorm.weight.double()
+        case "cohere" | "stablelm":
+            before = block.input_layernorm.weight.double()
         case "falcon_h1":
             before = block.pre_ff_layernorm.weight.double()
-            after = settings.get("mlp_multipliers", [1.0, 1.0])[1]
+            after = ones * settings["mlp_multipliers"][1]
         case "lfm2":
             before = block.ffn_norm.weight.double()
         case other:
             raise AssertionError(f"no formula for {other}")
+    mlp = mlp_of(block)
     if case.tiny.model_type in ("phi3", "glm4"):
         gate, in_ = mlp.gate_up_proj.weight.double().chunk(2)
         down = mlp.down_proj.weight.double()
-    elif case.tiny.model_type == "lfm2":
-        gate, in_, down = (linear.weight.double() for linear in (mlp.w1, mlp.w3, mlp.w2))
     else:
-        linears = (mlp.gate_proj, mlp.up_proj, mlp.down_proj)
-        gate, in_, down = (linear.weight.double() for linear in linears)
-    return gate * before, in_ * before, down.T * after
+        names = ("w1", "w3", "w2") if hasattr(mlp, "w1") else ("gate_proj", "up_proj", "down_proj")
+        gate, in_, down = (getattr(mlp, name).weight.double() for name in names)
+    factor = settings.get("residual_multiplier", 1.0)
+    return gate * before, in_ * before, down.T * after * factor
 
 
 def test_the_weights_are_folded_as_by_hand(case: Case) -> None:

@@ -11,13 +11,23 @@ import pytest
 
 from pipeline.cli import main
 
-_SMALL = ["model.layers=[0]", "scan.k=2", "scan.spare=2", "scan.window.before=4"]
+_SMALL = [
+    "model.layers=[0]",
+    "corpus.max_length=512",
+    "scan.k=2",
+    "scan.spare=2",
+    "scan.window.before=4",
+]
+
+
+def _arguments(texts: Path, output: Path, *more: str) -> list[str]:
+    return ["run", *_SMALL, "corpus=local", f"corpus.path={texts}", *more, f"output={output}"]
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def dataset(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("cli") / "dataset"
-    assert main(["run", *_SMALL, "corpus.max_tokens=2000", f"output={output}"]) == 0
+    assert main(_arguments(texts, output, "corpus.max_tokens=2000")) == 0
     return output
 
 
@@ -41,10 +51,9 @@ def _run(capsys: pytest.CaptureFixture[str], tmp_path: Path, *overrides: str) ->
 
 
 def test_run_says_what_it_made_and_what_to_type_next(
-    dataset: Path, capsys: pytest.CaptureFixture[str]
+    dataset: Path, texts: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["run", *_SMALL, "corpus.max_tokens=2000", f"output={dataset}"]
-    assert main(arguments) == 0
+    assert main(_arguments(texts, dataset, "corpus.max_tokens=2000")) == 0
     printed = capsys.readouterr().out
     assert "already complete: nothing was done" in printed
     assert "2,000 tokens, 512 neurons" in printed
@@ -88,9 +97,11 @@ def test_verify(dataset: Path, capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert "the dataset is sound" in capsys.readouterr().out
 
 
-def test_verify_finds_a_missing_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_verify_finds_a_missing_file(
+    texts: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     output = tmp_path / "dataset"
-    assert main(["run", *_SMALL, "corpus.max_tokens=500", f"output={output}"]) == 0
+    assert main(_arguments(texts, output, "corpus.max_tokens=500")) == 0
     (output / "sign_stats/layer=0/part-0.parquet").unlink()
     assert main(["verify", str(output)]) == 1
     assert "FAILED" in capsys.readouterr().out
@@ -123,17 +134,19 @@ def test_token_ids_out_of_range(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     assert "ids.parquet" in message
 
 
-def test_places_that_cannot_be(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_places_that_cannot_be(
+    texts: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     assert "corpus.path" in _run(capsys, tmp_path, "corpus=local", "corpus.path=nowhere/at/all")
     assert "model.name" in _run(capsys, tmp_path, "model.name=./nowhere")
     (tmp_path / "file").write_text("not a folder")
     output = tmp_path / "file/dataset"
-    message = _failed(capsys, None, "run", *_SMALL, f"output={output}")
+    message = _failed(capsys, None, *_arguments(texts, output))
     assert f"output={output}" in message
 
 
 def test_a_disk_that_is_full_at_the_end(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import pipeline.stages
 
@@ -141,7 +154,7 @@ def test_a_disk_that_is_full_at_the_end(
         raise OSError(28, "No space left on device")
 
     output = tmp_path / "dataset"
-    arguments = ["run", *_SMALL, "corpus.max_tokens=500", f"output={output}"]
+    arguments = _arguments(texts, output, "corpus.max_tokens=500")
     with monkeypatch.context() as patch:
         patch.setattr(pipeline.stages, "merge_layer", full)
         with pytest.raises(OSError, match="No space"):

@@ -191,7 +191,7 @@ def test_what_decides_a_result() -> None:
         config,
         output="elsewhere",
         model=ModelConfig(device="cuda"),
-        scan=ScanConfig(compile="true", state_device="cpu"),
+        scan=ScanConfig(state_device="cpu"),
         cluster=replace(config.cluster, snapshot_every_s=1.0),
     )
     assert scan_settings(config) == scan_settings(same)
@@ -202,6 +202,7 @@ def test_what_decides_a_result() -> None:
         ("corpus.max_tokens", replace(config, corpus=CorpusConfig(max_tokens=5))),
         ("scan.window.after", replace(config, scan=ScanConfig(window=WindowConfig(after=1)))),
         ("scan.tokens_per_batch", replace(config, scan=ScanConfig(tokens_per_batch=9))),
+        ("scan.compile", replace(config, scan=ScanConfig(compile="true"))),
         ("scan.unit_tokens", replace(config, scan=ScanConfig(unit_tokens=9))),
     ]
     for key, other in deciding:

@@ -27,6 +27,8 @@ from pipeline.store import CorpusReader
 
 _SETTINGS = [
     "model.layers=[0,3]",
+    "corpus=local",
+    "corpus.max_length=512",
     "corpus.max_tokens=6000",
     "scan.unit_tokens=1000",
     "scan.k=4",
@@ -37,15 +39,15 @@ _SETTINGS = [
 ]
 
 
-def _run(output: Path, *more: str) -> dict:
-    config = compose_config([*_SETTINGS, *more, f"output={output}"])
+def _run(output: Path, texts: Path, *more: str) -> dict:
+    config = compose_config([*_SETTINGS, f"corpus.path={texts}", *more, f"output={output}"])
     return run(config, Console(file=io.StringIO())).manifest
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def dataset(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("run") / "dataset"
-    _run(output)
+    _run(output, texts)
     return output
 
 
@@ -100,16 +102,32 @@ def test_other_readers_read_it(dataset: Path, table: str, tmp_path: Path) -> Non
     assert counted == [(n_rows,)]
 
 
-def test_the_same_command_again_does_nothing(dataset: Path) -> None:
+def test_the_same_command_again_does_nothing(dataset: Path, texts: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in dataset.rglob("*")}
-    config = compose_config([*_SETTINGS, f"output={dataset}"])
+    config = compose_config([*_SETTINGS, f"corpus.path={texts}", f"output={dataset}"])
     assert run(config, Console(file=io.StringIO())).already_complete
     assert {path: path.stat().st_mtime_ns for path in dataset.rglob("*")} == before
 
 
-def test_another_setting_is_refused_by_name(dataset: Path) -> None:
+def test_another_setting_is_refused_by_name(dataset: Path, texts: Path) -> None:
     with pytest.raises(GatescopeError, match=r"scan\.k: 4 there, 5 now"):
-        _run(dataset, "scan.k=5")
+        _run(dataset, texts, "scan.k=5")
+
+
+def test_other_texts_in_the_same_file_are_refused(
+    dataset: Path, texts: Path, tmp_path: Path
+) -> None:
+    same_name = tmp_path / texts.name
+    same_name.write_bytes(texts.read_bytes())
+    with pytest.raises(GatescopeError, match=r"corpus\.path: "):
+        _run(dataset, same_name)
+    before = texts.read_bytes()
+    try:
+        texts.write_bytes(before.replace(b"e", b"a", 1))
+        with pytest.raises(GatescopeError, match=r"corpus\.files: "):
+            _run(dataset, texts)
+    finally:
+        texts.write_bytes(before)
 
 
 class _Stop(BaseException):
@@ -118,7 +136,11 @@ class _Stop(BaseException):
 
 @pytest.mark.parametrize("stop_after", [1, 4])
 def test_stopped_and_resumed_equals_undisturbed(
-    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_after: int
+    dataset: Path,
+    texts: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stop_after: int,
 ) -> None:
     output = tmp_path / "dataset"
     scanned: list[int] = []
@@ -133,19 +155,19 @@ def test_stopped_and_resumed_equals_undisturbed(
     with monkeypatch.context() as patch:
         patch.setattr(Worker, "scan", scan_or_stop)
         with pytest.raises(_Stop):
-            _run(output)
+            _run(output, texts)
     assert not (output / "manifest.json").exists()
     with pytest.raises(GatescopeError, match="unfinished"):
         pipeline.open(output)
     with pytest.raises(GatescopeError, match=r"scan\.k: 4 there, 3 now"):
-        _run(output, "scan.k=3")
-    manifest = _run(output)
+        _run(output, texts, "scan.k=3")
+    manifest = _run(output, texts)
     assert manifest["scan"]["n_resumed_units"] == stop_after
     assert differences_between(dataset, output) == []
 
 
 def test_a_damaged_snapshot_is_scanned_again(
-    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "dataset"
     read = CorpusReader.read
@@ -158,18 +180,19 @@ def test_a_damaged_snapshot_is_scanned_again(
     with monkeypatch.context() as patch:
         patch.setattr(CorpusReader, "read", read_or_stop)
         with pytest.raises(_Stop):
-            _run(output)
+            _run(output, texts)
     layer = next((output / "_work/snapshots").rglob("layer-0003.safetensors"))
     damaged = bytearray(layer.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     layer.write_bytes(damaged)
-    assert _run(output)["scan"]["n_resumed_units"] == 0
+    assert _run(output, texts)["scan"]["n_resumed_units"] == 0
     assert differences_between(dataset, output) == []
 
 
-def test_killed_and_resumed_equals_undisturbed(dataset: Path, tmp_path: Path) -> None:
+def test_killed_and_resumed_equals_undisturbed(dataset: Path, texts: Path, tmp_path: Path) -> None:
     output = tmp_path / "dataset"
-    command = [sys.executable, "-m", "pipeline", "run", *_SETTINGS, f"output={output}"]
+    command = [sys.executable, "-m", "pipeline", "run", *_SETTINGS]
+    command += [f"corpus.path={texts}", f"output={output}"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         deadline = time.monotonic() + 120
         while not list(output.glob("_work/snapshots/*/*/commit.json")):
@@ -178,18 +201,20 @@ def test_killed_and_resumed_equals_undisturbed(dataset: Path, tmp_path: Path) ->
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
     assert not (output / "manifest.json").exists()
-    _run(output)
+    _run(output, texts)
     assert differences_between(dataset, output) == []
 
 
-def test_a_folder_of_other_files_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_of_other_files_is_left_alone(texts: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(GatescopeError, match=r"holds 1 files \(such as thesis.tex\)"):
-        _run(tmp_path)
+        _run(tmp_path, texts)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_nan_weights_stop_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nan_weights_stop_the_run(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def poisoned(self: Worker, unit_id: int, *rest: object) -> int:
         self.states[3].sums[0, 0, 0] = float("nan")
         return scan_unit(self, unit_id, *rest)  # type: ignore[arg-type]
@@ -197,5 +222,5 @@ def test_nan_weights_stop_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     scan_unit = Worker.scan
     monkeypatch.setattr(Worker, "scan", poisoned)
     with pytest.raises(GatescopeError, match=r"layer 3: NaN or infinite activations in unit 0"):
-        _run(tmp_path / "dataset")
+        _run(tmp_path / "dataset", texts)
     assert not (tmp_path / "dataset/manifest.json").exists()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from torch import nn
+from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from pipeline.model import ModelInfo
@@ -125,7 +126,7 @@ def randomise(model: nn.Module, seed: int) -> None:
     """Draw every parameter; gains spread around where they start, so that none is 1 or 0."""
     generator = torch.Generator().manual_seed(seed)
 
-    def noise(like: torch.Tensor) -> torch.Tensor:
+    def noise(like: Tensor) -> Tensor:
         return torch.randn(like.shape, generator=generator)
 
     for name, parameter in model.named_parameters():
@@ -160,6 +161,71 @@ def save(model: Any, folder: Path, tokenizer: Any | None = None) -> Path:
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)
     return folder
+
+
+# The plain way: PyTorch hooks on the Hugging Face modules, by each architecture's own names.
+
+
+def mlp_of(block: Any) -> Any:
+    """The MLP module of a decoder layer."""
+    return block.feed_forward if hasattr(block, "feed_forward") else block.mlp
+
+
+@torch.inference_mode()
+def plain_activations(tiny: Tiny, model: Any, ids: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Each layer's gate, in and post, [batch pos neuron], of a model without any other hooks."""
+    seen: dict[tuple[int, str], Tensor] = {}
+    handles = []
+
+    def keep_output(layer: int, name: str) -> Callable[..., None]:
+        return lambda module, args, output: seen.update({(layer, name): output})
+
+    def keep_input(layer: int) -> Callable[..., None]:
+        return lambda module, args, output: seen.update({(layer, "post"): args[0]})
+
+    for layer, block in enumerate(model.base_model.layers):
+        mlp = mlp_of(block)
+        if tiny.model_type in ("phi3", "glm4"):
+            parts = {"both": mlp.gate_up_proj}
+            down = mlp.down_proj
+        elif tiny.model_type == "lfm2":
+            parts = {"gate": mlp.w1, "in": mlp.w3}
+            down = mlp.w2
+        else:
+            parts = {"gate": mlp.gate_proj, "in": mlp.up_proj}
+            down = mlp.down_proj
+        for name, module in parts.items():
+            handles.append(module.register_forward_hook(keep_output(layer, name)))
+        handles.append(down.register_forward_hook(keep_input(layer)))
+    model.base_model(input_ids=ids, use_cache=False)
+    for handle in handles:
+        handle.remove()
+    found = []
+    for layer in range(N_LAYERS):
+        if (layer, "both") in seen:
+            gate, in_ = seen[layer, "both"].chunk(2, dim=-1)
+        else:
+            gate, in_ = seen[layer, "gate"], seen[layer, "in"]
+        found.append((gate, in_, seen[layer, "post"]))
+    return found
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "silu": lambda x: x / (1 + torch.exp(-x)),
+    "gelu": lambda x: 0.5 * x * (1 + torch.erf(x / 2**0.5)),
+    "gelu_new": lambda x: 0.5 * x * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (x + 0.044715 * x**3))),
+    "quick_gelu": lambda x: x / (1 + torch.exp(-1.702 * x)),
+    "relu": lambda x: x.clamp(min=0),
+    "relu2": lambda x: x.clamp(min=0) ** 2,
+}
+
+
+def act(tiny: Tiny, gate: Tensor) -> Tensor:
+    """The activation of a gate, by formula."""
+    default = "gelu_new" if tiny.model_type.startswith("gemma") else "silu"
+    settings = tiny.settings
+    name = settings.get("hidden_act", settings.get("hidden_activation", default))
+    return ACTIVATIONS[name](gate * settings.get("mlp_multipliers", [1.0, 1.0])[0])
 
 
 SPECIAL_TOKENS = ["<pad>", "<s>", "</s>", "<unk>"]
