@@ -36,6 +36,9 @@ LENGTHS = (3, 21, 9, 14, 2, 17)
 RANKINGS = ("post", "in", "gate")
 # Rounding of float32 between one batch shape and another, relative to the largest value.
 ROUNDING = 2e-5
+# And between two runs of one shape: nothing on most machines, but a buffer's place in memory may
+# choose another kernel.
+SAME = 1e-6
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def test_hooks_give_what_plain_hooks_give(case: Case, rows: list[np.ndarray]) ->
     plain = plain_activations(case.tiny, case.untouched, ids)
     for layer, (gate, in_, post) in enumerate(plain):
         # A fused projection is split for the hooks, so that its two halves round on their own.
-        tolerance = ROUNDING if case.tiny.model_type in ("phi3", "glm4") else 0.0
+        tolerance = ROUNDING if case.tiny.model_type in ("phi3", "glm4") else SAME
         assert hooked[layer][0].shape == (*ids.shape, case.gated.n_neurons(layer))
         assert relative_error(hooked[layer][0], gate) <= tolerance
         assert relative_error(hooked[layer][1], in_) <= tolerance
@@ -269,8 +272,8 @@ def test_a_scan_of_some_layers_stops_after_the_last(case: Case, rows: list[np.nd
         handle.remove()
     assert ran == [0, 1]
     assert list(some) == [1]
-    assert torch.equal(some[1][0], every[1][0])
-    assert torch.equal(some[1][1], every[1][1])
+    assert relative_error(some[1][0], every[1][0]) <= SAME
+    assert relative_error(some[1][1], every[1][1]) <= SAME
 
 
 def test_the_chosen_layers_are_handed_on_in_their_order(rows: list[np.ndarray]) -> None:
@@ -296,8 +299,8 @@ def test_columns_are_those_of_the_hooks(rows: list[np.ndarray]) -> None:
     hooked = hooked_activations(gated, torch.tensor([ids]))
     columns = gated.columns(ids, wanted)
     for (layer, neuron), (gate, in_, post) in zip(wanted, columns, strict=True):
-        assert torch.equal(gate, hooked[layer][0][0, :, neuron])
-        assert torch.equal(in_, hooked[layer][1][0, :, neuron])
+        assert relative_error(gate, hooked[layer][0][0, :, neuron]) <= SAME
+        assert relative_error(in_, hooked[layer][1][0, :, neuron]) <= SAME
         torch.testing.assert_close(post, torch.nn.functional.silu(gate) * in_)
 
 

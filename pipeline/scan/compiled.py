@@ -13,7 +13,7 @@ from pipeline.reduce import BatchReduction, reduce_batch
 Reduce = Callable[..., BatchReduction]
 
 # (token, neuron) pairs from which a cold compilation, about half a minute, pays for itself.
-_PAIRS_WORTH_COMPILING = 2_000_000_000
+_PAIRS_WORTH_COMPILING = 300_000_000
 
 
 def choose_reduce(setting: str, n_pairs: int) -> tuple[Reduce, bool]:
