@@ -15,10 +15,10 @@ import torch
 _PACKAGES = ("torch", "transformers", "transformer-lens", "datasets", "pyarrow", "duckdb")
 
 
-def code_version() -> str:
-    """Gatescope's version as installed."""
+def _version(package: str) -> str:
+    # The engine runs where DuckDB and datasets are not installed.
     try:
-        return version("gatescope")
+        return version(package)
     except PackageNotFoundError:
         return "not installed"
 
@@ -36,8 +36,8 @@ def provenance() -> dict[str, Any]:
     """The manifest's `code_version`, `packages`, `hardware` and `finished` (UTC, ISO 8601)."""
     cuda = torch.cuda.is_available()
     return {
-        "code_version": code_version(),
-        "packages": {"python": platform.python_version(), **{p: version(p) for p in _PACKAGES}},
+        "code_version": _version("gatescope"),
+        "packages": {"python": platform.python_version(), **{p: _version(p) for p in _PACKAGES}},
         "hardware": {
             "processor": _processor(),
             "cores": os.cpu_count(),

@@ -22,11 +22,19 @@ from pipeline.model import (
     inspect_model,
     load_model,
     load_tokenizer,
-    resolved_dtype,
     tokenizer_hash,
 )
 from pipeline.provenance import provenance
-from pipeline.stages import make_corpus, make_tables, make_vocab, scan_corpus, warn_of_context
+from pipeline.scan import ScanReport
+from pipeline.stages import (
+    make_corpus,
+    make_tables,
+    make_vocab,
+    open_texts,
+    plan_scan,
+    scan_corpus,
+    warn_of_context,
+)
 from pipeline.store import Place, RunRecord, read_manifest
 
 
@@ -55,57 +63,79 @@ def run(config: RunConfig, console: Console) -> RunResult:
         return RunResult(manifest, already_complete=True)
     record.refuse_foreign()
 
+    # Whatever can be refused is refused before anything is written.
     info = inspect_model(config.model)
-    settings["model.resolved_revision"] = info.revision
-    settings["model.resolved_dtype"] = resolved_dtype(config.model)
     tokenizer = load_tokenizer(config.model, info)
-    begun = record.settings()
-    if begun is None:
-        corpus = make_corpus(place, record, config, settings, info, tokenizer, console)
-    else:
-        _refuse_differences(place, begun, settings, "an unfinished run")
-        corpus = record.corpus()
-        console.print(f"Resuming {place}: the corpus is written")
-    warn_of_context(corpus, info, console)
-
     model = load_model(config.model, info)
     console.print(
         f"Model {info.name}: {model.architecture}, {len(model.layers)} layers x "
         f"{model.n_neurons(model.layers[0]):,} neurons, {model.act_fn_name}, "
         f"{_dtype_name(model)} on {model.device}, {model.attention} attention",
         highlight=False,
+        soft_wrap=True,
     )
-    report, scan_config = scan_corpus(place, corpus, model, config, console)
-    n_rows = {"corpus": corpus.n_examples}
-    n_rows["vocab"] = make_vocab(place, tokenizer, info)
-    n_rows |= make_tables(place, corpus, model, config, scan_config, report, console)
-    manifest = {
-        "model": _model_facts(model, tokenizer),
-        "corpus": {
-            "name": config.corpus.name,
-            "n_examples": corpus.n_examples,
-            "n_tokens": corpus.n_tokens,
-            "fingerprint": corpus.fingerprint,
-            **corpus.facts,
-        },
-        "config": to_dict(config),
-        "settings": settings,
-        "scan": {
-            "tokens_per_batch": scan_config.tokens_per_batch,
-            "n_units": len(corpus.units),
-            "n_resumed_units": report.n_resumed_units,
-            "compiled": report.compiled,
-            "padding": 1 - report.n_tokens / report.n_padded if report.n_padded else 0.0,
-            "scan_s": report.scan_s,
-            "tokens_per_s": report.n_tokens / report.scan_s if report.n_tokens else None,
-            "wall_s": time.monotonic() - started,
-        },
-        "tables": n_rows,
-        **provenance(),
-    }
-    write_card(place, manifest)
-    record.finish(manifest)
+    plan = plan_scan(model, config, console)
+    settings["model.resolved_revision"] = info.revision
+    settings["model.resolved_dtype"] = _dtype_name(model)
+    settings["scan.resolved_tokens_per_batch"] = plan.settings.tokens_per_batch
+    begun = record.settings()
+    if begun is not None:
+        _refuse_differences(place, begun, settings, "an unfinished run")
+    texts = open_texts(config, info, tokenizer) if begun is None else None
+
+    with place.only_writer():
+        if read_manifest(place) is not None or record.settings() != begun:
+            raise GatescopeError(
+                f"output={place}: another run has just written there; run the same command again"
+            )
+        record.sweep()
+        if texts is not None:
+            record.begin(settings)
+            corpus = make_corpus(place, record, config, texts, console)
+        else:
+            corpus = record.corpus()
+            console.print(f"Resuming {place}: the corpus is written")
+        warn_of_context(corpus, info, console)
+        report = scan_corpus(place, corpus, model, config, plan, console)
+        n_rows = {"corpus": corpus.n_examples}
+        n_rows["vocab"] = make_vocab(place, tokenizer, info)
+        n_rows |= make_tables(place, corpus, model, config, plan.settings, report, console)
+        manifest = {
+            "model": _model_facts(model, tokenizer),
+            "corpus": {
+                "name": config.corpus.name,
+                "n_examples": corpus.n_examples,
+                "n_tokens": corpus.n_tokens,
+                "fingerprint": corpus.fingerprint,
+                **corpus.facts,
+            },
+            "config": to_dict(config),
+            "settings": settings,
+            "scan": {
+                "tokens_per_batch": plan.settings.tokens_per_batch,
+                "n_units": len(corpus.units),
+                "n_resumed_units": report.n_resumed_units,
+                "compiled": report.compiled,
+                **_rates(report),
+                "wall_s": time.monotonic() - started,
+            },
+            "tables": n_rows,
+            **provenance(),
+        }
+        write_card(place, manifest)
+        record.finish(manifest)
     return RunResult(manifest, already_complete=False)
+
+
+def _rates(report: ScanReport) -> dict[str, float | None]:
+    """Of the process that finished the run; null where it had nothing left to scan."""
+    if not report.n_padded:
+        return {"padding": None, "scan_s": report.scan_s, "tokens_per_s": None}
+    return {
+        "padding": 1 - report.n_tokens / report.n_padded,
+        "scan_s": report.scan_s,
+        "tokens_per_s": report.n_tokens / report.scan_s,
+    }
 
 
 def _dtype_name(model: GatedModel) -> str:

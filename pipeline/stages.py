@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from rich.console import Console
 
 from pipeline.config import RunConfig
-from pipeline.corpus import Fingerprint, open_corpus, split_units
+from pipeline.corpus import Corpus, Fingerprint, open_corpus, split_units
 from pipeline.errors import GatescopeError
 from pipeline.model import GatedModel, ModelInfo, vocabulary
 from pipeline.scan import ScanReport, ScanSettings, check_fits, scan, state_bytes
@@ -21,6 +22,7 @@ from pipeline.store import (
     Place,
     RunRecord,
     TokenIndex,
+    load_snapshots,
     merge_layer,
     read_flipped,
     write_corpus,
@@ -35,28 +37,33 @@ from pipeline.weights import io_classes, neuron_weights, random_cosine_interval
 _TOKENS_PER_BATCH = {"cuda": 16384}
 
 
-def make_corpus(
-    place: Place,
-    record: RunRecord,
-    config: RunConfig,
-    settings: dict[str, Any],
-    info: ModelInfo,
-    tokenizer: Any,
-    console: Console,
-) -> CorpusIndex:
-    """Tokenise the corpus into its table, unit by unit, and begin the run's record with it."""
+@dataclass(frozen=True)
+class Texts:
+    """An opened corpus whose first unit is read, so that what is wrong with it has been said."""
+
+    corpus: Corpus
+    units: Iterator[list[Any]]
+
+
+def open_texts(config: RunConfig, info: ModelInfo, tokenizer: Any) -> Texts:
+    """Open the corpus and read its first unit."""
     corpus = open_corpus(config.corpus, tokenizer, info.d_vocab)
-    units_of_examples = split_units(corpus, config.scan.unit_tokens)
-    # What is wrong with the first texts is said before there is a folder.
-    first = next(units_of_examples)
-    record.begin(settings)
+    units = split_units(corpus, config.scan.unit_tokens)
+    return Texts(corpus, chain([next(units)], units))
+
+
+def make_corpus(
+    place: Place, record: RunRecord, config: RunConfig, texts: Texts, console: Console
+) -> CorpusIndex:
+    """Tokenise the corpus into its table, unit by unit; from then on the run can be resumed."""
+    corpus = texts.corpus
     fingerprint = Fingerprint()
     longest = 0
     with progress(console, "Tokenising", "tokens", config.corpus.max_tokens) as advance:
 
         def counted() -> Iterator[list[Any]]:
             nonlocal longest
-            for unit in chain([first], units_of_examples):
+            for unit in texts.units:
                 for example in unit:
                     fingerprint.update(example.input_ids)
                 lengths = [len(example.input_ids) for example in unit]
@@ -104,10 +111,19 @@ def warn_of_context(corpus: CorpusIndex, info: ModelInfo, console: Console) -> N
         )
 
 
-def scan_corpus(
-    place: Place, corpus: CorpusIndex, model: GatedModel, config: RunConfig, console: Console
-) -> tuple[ScanReport, ScanSettings]:
-    """Scan what no snapshot covers, once it is sure that the state fits."""
+@dataclass(frozen=True)
+class ScanPlan:
+    """The settings of a scan whose state fits, and where that state lives."""
+
+    settings: ScanSettings
+    state_device: torch.device
+
+
+def plan_scan(model: GatedModel, config: RunConfig, console: Console) -> ScanPlan:
+    """Settle a scan's settings and say how large its state is.
+
+    Raises GatescopeError where it cannot fit.
+    """
     settings = ScanSettings(
         k=config.scan.k,
         spare=config.scan.spare if config.scan.dedupe else 0,
@@ -123,23 +139,36 @@ def scan_corpus(
     state_device = torch.device("cpu") if on_cpu else model.device
     n_bytes = state_bytes(model, settings)
     console.print(
-        f"Scan of {corpus.n_tokens:,} tokens in {len(corpus.units)} units; its state takes "
-        f"{n_bytes / 2**30:.2f} GiB on {state_device}",
-        highlight=False,
+        f"State of the scan: {n_bytes / 2**30:.2f} GiB on {state_device}", highlight=False
     )
     check_fits(n_bytes, state_device)
-    with progress(console, "Scanning", "tokens", corpus.n_tokens) as advance:
-        report = scan(
+    return ScanPlan(settings, state_device)
+
+
+def scan_corpus(
+    place: Place,
+    corpus: CorpusIndex,
+    model: GatedModel,
+    config: RunConfig,
+    plan: ScanPlan,
+    console: Console,
+) -> ScanReport:
+    """Scan what no snapshot covers."""
+    snapshots = load_snapshots(place)
+    covered = {unit for snapshot in snapshots for unit in snapshot.units}
+    done = sum(unit.n_tokens for unit in corpus.units if unit.unit_id in covered)
+    with progress(console, "Scanning", "tokens", corpus.n_tokens, done) as advance:
+        return scan(
             place,
             corpus,
             model,
-            settings,
-            state_device=state_device,
+            plan.settings,
+            snapshots,
+            state_device=plan.state_device,
             compile_setting=config.scan.compile,
             snapshot_every_s=config.cluster.snapshot_every_s,
             progress=advance,
         )
-    return report, settings
 
 
 def make_vocab(place: Place, tokenizer: Any, info: ModelInfo) -> int:

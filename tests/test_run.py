@@ -23,7 +23,7 @@ from pipeline.errors import GatescopeError
 from pipeline.run import run
 from pipeline.scan import Worker
 from pipeline.schema import LAYER_TABLES, TABLES
-from pipeline.store import CorpusReader
+from pipeline.store import CorpusReader, Place
 
 _SETTINGS = [
     "model.layers=[0,3]",
@@ -39,7 +39,7 @@ _SETTINGS = [
 ]
 
 
-def _run(output: Path, texts: Path, *more: str) -> dict:
+def _run(output: Path | str, texts: Path, *more: str) -> dict:
     config = compose_config([*_SETTINGS, f"corpus.path={texts}", *more, f"output={output}"])
     return run(config, Console(file=io.StringIO())).manifest
 
@@ -210,6 +210,45 @@ def test_a_folder_of_other_files_is_left_alone(texts: Path, tmp_path: Path) -> N
     with pytest.raises(GatescopeError, match=r"holds 1 files \(such as thesis.tex\)"):
         _run(tmp_path, texts)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_work_folder_of_others_is_left_alone(texts: Path, tmp_path: Path) -> None:
+    (tmp_path / "_work").mkdir()
+    (tmp_path / "_work/notes").write_text("mine")
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus/mine.txt").write_text("mine")
+    with pytest.raises(GatescopeError, match="no Gatescope run"):
+        _run(tmp_path, texts)
+    assert (tmp_path / "corpus/mine.txt").read_text() == "mine"
+    assert (tmp_path / "_work/notes").read_text() == "mine"
+
+
+def test_what_is_refused_leaves_nothing_and_can_be_corrected(texts: Path, tmp_path: Path) -> None:
+    output = tmp_path / "dataset"
+    with pytest.raises(GatescopeError, match=r"model\.layers"):
+        _run(output, texts, "model.layers=[99]")
+    with pytest.raises(GatescopeError, match=r"lower scan\.k"):
+        _run(output, texts, "scan.k=900000000")
+    assert not output.exists()
+    _run(output, texts, "corpus.max_tokens=500")
+    assert (output / "manifest.json").exists()
+
+
+def test_two_runs_do_not_write_to_one_place(texts: Path, tmp_path: Path) -> None:
+    output = tmp_path / "dataset"
+    with Place(output).only_writer(), pytest.raises(GatescopeError, match="another run is writing"):
+        _run(output, texts)
+    _run(output, texts, "corpus.max_tokens=500")
+    assert (output / "manifest.json").exists()
+
+
+def test_an_output_behind_fsspec(dataset: Path, texts: Path) -> None:
+    url = "memory://gatescope-test/dataset"
+    _run(url, texts)
+    with pipeline.open(url) as remote, pipeline.open(dataset) as local:
+        for table in TABLES:
+            counts = [ds.sql(f"select count(*) from {table}").fetchall() for ds in (remote, local)]
+            assert counts[0] == counts[1]
 
 
 def test_nan_weights_stop_the_run(

@@ -75,7 +75,7 @@ def _model_problems(model: ModelConfig) -> Iterator[str]:
     if not model.name.strip():
         yield "model.name is empty: give a Hub id such as Qwen/Qwen2.5-0.5B, or a folder"
     # Neither a Hub id nor `demo` starts like this.
-    if re.match(r"[./~\\]", model.name) and not Path(model.name).is_dir():
+    if re.match(r"[./~\\]", model.name) and not Path(model.name).expanduser().is_dir():
         yield f"model.name={model.name}: no such folder; give one that holds a model, or a Hub id"
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", model.device):
         yield f"model.device={model.device} is not known: give auto, cpu, cuda, cuda:N or mps"
@@ -98,7 +98,7 @@ def _corpus_problems(corpus: CorpusConfig) -> Iterator[str]:
     elif path is None or not path.strip():
         wanted = "a file or a folder" if corpus.source == "local" else "the data set's Hub id"
         yield f"corpus.path is not set for corpus={corpus.name}: give {wanted}, corpus.path=..."
-    elif corpus.source == "local" and not _URL.match(path) and not Path(path).exists():
+    elif corpus.source == "local" and not _URL.match(path) and not Path(path).expanduser().exists():
         yield f"corpus.path={path}: no such file or folder; correct the path"
 
 

@@ -47,6 +47,12 @@ def _data_files(table: str) -> str:
     return f"{table}/layer=*/part-*.parquet" if table in LAYER_TABLES else f"{table}/part-*.parquet"
 
 
+def _span(layers: list[int]) -> str:
+    if layers == list(range(layers[0], layers[-1] + 1)):
+        return f"{layers[0]} to {layers[-1]}"
+    return ", ".join(map(str, layers))
+
+
 def card(manifest: dict[str, Any]) -> str:
     """The card's whole text: YAML for the Hub, then what a person reads."""
     model, corpus, scan = manifest["model"], manifest["corpus"], manifest["config"]["scan"]
@@ -69,7 +75,7 @@ def card(manifest: dict[str, Any]) -> str:
         n_tokens=corpus["n_tokens"],
         n_examples=corpus["n_examples"],
         corpus=corpus["name"],
-        layers=f"{layers[0]} to {layers[-1]} ({len(layers)} of {model['n_layers']})",
+        layers=f"{_span(layers)} ({len(layers)} of {model['n_layers']})",
         counted="position 0 of each example is not counted"
         if scan["skip_bos"]
         else "every position is counted",

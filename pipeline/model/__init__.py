@@ -6,7 +6,7 @@ and whose `mlp_weights` gives a layer's weights with the neighbouring norms fold
 
 from pipeline.model.gated import GatedModel, MLPWeights
 from pipeline.model.info import ModelInfo, inspect_model
-from pipeline.model.load import load_model, resolved_dtype
+from pipeline.model.load import load_model
 from pipeline.model.probe import probe
 from pipeline.model.tokenizer import Vocabulary, load_tokenizer, tokenizer_hash, vocabulary
 
@@ -19,7 +19,6 @@ __all__ = [
     "load_model",
     "load_tokenizer",
     "probe",
-    "resolved_dtype",
     "tokenizer_hash",
     "vocabulary",
 ]

@@ -36,8 +36,9 @@ Forward = Callable[[list[int], list[tuple[int, int]]], list[Activations]]
 def check_rerun(dataset: Dataset, n_rows: int, forward: Forward, seed: int = 0) -> Check:
     """Compare `n_rows` rows of `examples`, drawn at random, with a fresh forward of their texts.
 
-    Each row's window must hold the fresh gate and in; its signs must be the combination's; and
-    its score must be the largest of its example in that combination.
+    Each row's window must hold the fresh gate and in, whose signs at the peak must be the
+    combination's; and its score must be the largest of its example in that combination (of
+    `random`, whose scores are no activations, only the window and the signs are compared).
     """
     rows = _sample(dataset, n_rows, seed)
     skip = 1 if dataset.manifest["config"]["scan"]["skip_bos"] else 0
@@ -104,6 +105,13 @@ def _difference(row: dict[str, Any], fresh: Activations, skip: int, tolerance: f
         error = _largest(np.asarray(stored) - part)
         if error > tolerance * max(1e-6, _largest(again)):
             return f"{name} differs from a fresh forward by {error:.3g}"
+    for name, value, wanted in (
+        ("gate", gate, row["gate_sign"]),
+        ("in", in_, row["in_sign"]),
+    ):
+        # Within rounding of 0 another forward may have the other sign.
+        if value[position] * wanted < -tolerance * max(1e-6, _largest(value)):
+            return f"{name} at the peak is {value[position]:.3g}, of the other sign"
     if row["ranking"] == "random":
         return None
     quantity = np.abs({"gate": gate, "in": in_, "post": post}[row["ranking"]])

@@ -17,7 +17,6 @@ from pipeline.store import (
     CorpusReader,
     Place,
     Snapshot,
-    load_snapshots,
     read_layer,
     save_snapshot,
 )
@@ -43,14 +42,17 @@ def scan(
     corpus: CorpusIndex,
     model: GatedModel,
     settings: ScanSettings,
+    snapshots: list[Snapshot],
     *,
     state_device: torch.device,
     compile_setting: str,
     snapshot_every_s: float,
     progress: Callable[[int], None],
 ) -> ScanReport:
-    """Scan the units that no snapshot in `place` covers; `progress` is told the tokens done."""
-    snapshots = load_snapshots(place)
+    """Scan the units that none of `snapshots` covers; `progress` is told the tokens of each batch.
+
+    `snapshots` are those in `place`; new ones go there.
+    """
     done = {unit for snapshot in snapshots for unit in snapshot.units}
     todo = [unit for unit in corpus.units if unit.unit_id not in done]
     own = next((snapshot for snapshot in snapshots if snapshot.worker == _WORKER), None)
@@ -64,19 +66,17 @@ def scan(
     # By the whole corpus, not by what is left: a resumed run must reduce as an undisturbed one.
     reduce, compiled = choose_reduce(compile_setting, corpus.n_tokens * n_neurons)
     worker = Worker(model, settings, state_device, reduce, states, own.units if own else ())
-    progress(corpus.n_tokens - todo_tokens)
-
-    reader = CorpusReader(place)
     others = [snapshot for snapshot in snapshots if snapshot is not own]
     started = last_snapshot = time.monotonic()
     n_padded = 0
-    for i, unit in enumerate(todo):
-        n_padded += worker.scan(unit.unit_id, reader.read(unit), progress)
-        is_last = i == len(todo) - 1
-        if is_last or time.monotonic() - last_snapshot >= snapshot_every_s:
-            number = own.number + 1 if own else 1
-            own = save_snapshot(place, _WORKER, number, worker.units, worker.states)
-            last_snapshot = time.monotonic()
+    with CorpusReader(place) as reader:
+        for i, unit in enumerate(todo):
+            n_padded += worker.scan(unit.unit_id, reader.read(unit), progress)
+            is_last = i == len(todo) - 1
+            if is_last or time.monotonic() - last_snapshot >= snapshot_every_s:
+                number = own.number + 1 if own else 1
+                own = save_snapshot(place, _WORKER, number, worker.units, worker.states)
+                last_snapshot = time.monotonic()
     return ScanReport(
         snapshots=others + ([own] if own else []),
         n_tokens=todo_tokens,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Int32, Int64
 
+from pipeline.errors import GatescopeError
 from pipeline.naming import DUPLICATE_CONTEXT
 from pipeline.schema import corpus_schema
-from pipeline.store.parquet import WRITE_OPTIONS
+from pipeline.store.parquet import WRITE_OPTIONS, encodings
 from pipeline.store.place import Place
 
 # Units of one part file: about 4 million tokens at the default unit.
@@ -93,6 +94,7 @@ def write_corpus(
 ) -> tuple[Unit, ...]:
     """Write units of examples as part files, a row group each; gives where each unit lies."""
     schema = corpus_schema(source_columns)
+    options = {**WRITE_OPTIONS, **encodings(schema)}
     written: list[Unit] = []
     pending: list[pa.Table] = []
     first_example = 0
@@ -103,7 +105,7 @@ def write_corpus(
         part = f"corpus/part-{written[-1].unit_id // _UNITS_PER_PART:05d}.parquet"
 
         def fill(path: Path) -> None:
-            with pq.ParquetWriter(path, schema, **WRITE_OPTIONS) as writer:
+            with pq.ParquetWriter(path, schema, **options) as writer:
                 for table in pending:
                     writer.write_table(table, row_group_size=len(table))
 
@@ -148,25 +150,39 @@ def _unit_table(examples: list[_Example], first_example: int, schema: pa.Schema)
 
 
 class CorpusReader:
-    """Reads units from the corpus table, one row group at a time."""
+    """Reads units from the corpus table, one row group at a time; a context manager."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
+        self._part: str | None = None
+        self._file: pq.ParquetFile | None = None
+        self._open = ExitStack()
+
+    def __enter__(self) -> CorpusReader:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._open.close()
 
     def read(self, unit: Unit) -> UnitExamples:
         """The tokens of a unit's examples."""
-        with (
-            self._place.local(unit.part) as path,
-            pq.ParquetFile(path, memory_map=False) as file,
-        ):
-            column = file.read_row_group(unit.row_group, columns=["input_ids"])["input_ids"]
+        try:
+            # A remote part is fetched once for all the units in it.
+            if self._file is None or unit.part != self._part:
+                self._open.close()
+                path = self._open.enter_context(self._place.local(unit.part))
+                self._file = self._open.enter_context(pq.ParquetFile(path))
+                self._part = unit.part
+            column = self._file.read_row_group(unit.row_group, columns=["input_ids"])["input_ids"]
+        except (OSError, pa.ArrowInvalid) as error:
+            raise GatescopeError(
+                f"output={self._place}: {unit.part} cannot be read ({error}); delete the folder "
+                "and run again"
+            ) from error
         ids = column.combine_chunks()
         values = ids.values.to_numpy()
         offsets = ids.offsets.to_numpy()
-        return UnitExamples(
-            unit.first_example,
-            [values[a:b] for a, b in pairwise(offsets)],
-        )
+        return UnitExamples(unit.first_example, [values[a:b] for a, b in pairwise(offsets)])
 
 
 class TokenIndex:
@@ -176,11 +192,10 @@ class TokenIndex:
     """
 
     def __init__(self, place: Place, index: CorpusIndex) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="gatescope-tokens-")
-        path = Path(self._folder.name) / "tokens.int32"
-        reader = CorpusReader(place)
+        self._open = ExitStack()
+        path = self._open.enter_context(place.scratch()) / "tokens.int32"
         lengths = np.empty(index.n_examples, dtype=np.int64)
-        with path.open("wb") as file:
+        with path.open("wb") as file, CorpusReader(place) as reader:
             for unit in index.units:
                 for i, ids in enumerate(reader.read(unit).input_ids):
                     lengths[unit.first_example + i] = len(ids)
@@ -207,7 +222,7 @@ class TokenIndex:
     def close(self) -> None:
         """Remove the flat file."""
         del self._tokens
-        self._folder.cleanup()
+        self._open.close()
 
     def __enter__(self) -> TokenIndex:
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.errors import GatescopeError
+from pipeline.schema import TABLES
 from pipeline.store.corpus import CorpusIndex
 from pipeline.store.place import WORK, Place
 
@@ -26,8 +27,11 @@ class RunRecord:
 
     def refuse_foreign(self) -> None:
         """Raise GatescopeError where the folder holds files that no run of ours wrote."""
-        names = self._place.names()
-        if names and not any(name.startswith(f"{WORK}/") for name in names):
+        passing = (f"{WORK}/lock", f"{WORK}/tmp-")
+        names = [name for name in self._place.names() if not name.startswith(passing)]
+        if names == [""]:
+            raise GatescopeError(f"output={self._place.url}: is a file; choose a new folder")
+        if names and _RUN not in names:
             raise GatescopeError(
                 f"output={self._place.url}: the folder holds {len(names)} files (such as "
                 f"{names[0]}) and no Gatescope run; choose a new or empty folder"
@@ -39,9 +43,15 @@ class RunRecord:
 
     def begin(self, settings: dict[str, Any]) -> None:
         """Start anew with these settings: what an earlier run left unfinished goes."""
-        for table in ("corpus", "vocab", "neurons", "sign_stats", "examples", "layers", WORK):
+        for table in TABLES:
             self._place.remove(table)
         self._place.write_json(_RUN, settings)
+
+    def sweep(self) -> None:
+        """Remove the temporary files of runs that were killed."""
+        for name in self._place.names(WORK):
+            if name.startswith(f"{WORK}/tmp-"):
+                self._place.remove(name)
 
     def corpus(self) -> CorpusIndex:
         """The index of the corpus table that is written."""

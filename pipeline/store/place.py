@@ -24,14 +24,15 @@ class Place:
     """A folder whose files are named by paths relative to it, with `/` between their parts.
 
     Writing goes to a temporary file first; a local one is fsynced and renamed, a remote one is
-    uploaded in one piece. Every OSError becomes a GatescopeError that names the place.
+    uploaded in one piece. What goes wrong becomes a GatescopeError that names the place.
     """
 
     def __init__(self, url: str | os.PathLike[str]) -> None:
         self.url = str(url)
         try:
             self._fs, root = fsspec.core.url_to_fs(os.path.expanduser(self.url))
-        except (ImportError, ValueError) as error:
+        # Filesystems of other kinds raise classes of their own, straight from Exception.
+        except Exception as error:
             raise GatescopeError(
                 f"output={self.url}: cannot be opened ({error}); give a folder or an fsspec URL "
                 "whose library is installed"
@@ -49,9 +50,14 @@ class Place:
     def _mended(self, doing: str) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
+        except GatescopeError:
+            raise
+        except Exception as error:
+            if self._is_local and not isinstance(error, OSError):
+                raise
+            said = getattr(error, "strerror", None) or error
             raise GatescopeError(
-                f"output={self.url}: {doing} failed: {error.strerror or error}; free space, check "
+                f"output={self.url}: {doing} failed: {said}; free space, check "
                 "permissions or choose another output, then run the same command again"
             ) from error
 
@@ -83,9 +89,12 @@ class Place:
                     fill(temporary)
                     _sync(temporary)
                     target = Path(self._path(name))
+                    new = [p for p in target.parents if not p.exists()]
                     target.parent.mkdir(parents=True, exist_ok=True)
                     temporary.replace(target)
-                    _sync(target.parent)
+                    # A new folder lasts once the folder above it is synced too.
+                    for synced in (target.parent, *(p.parent for p in new)):
+                        _sync(synced)
                 finally:
                     temporary.unlink(missing_ok=True)
             else:
@@ -118,13 +127,51 @@ class Place:
     def local(self, name: str) -> Iterator[Path]:
         """A local path to read a file from: the file itself, or a copy that goes away."""
         if self._is_local:
-            yield Path(self._path(name))
+            with self._mended(f"reading {name}"):
+                yield Path(self._path(name))
             return
         with tempfile.TemporaryDirectory(prefix="gatescope-") as folder:
             path = Path(folder) / "file"
             with self._mended(f"reading {name}"):
                 self._fs.get_file(self._path(name), str(path))
             yield path
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A local folder for large files that go away, in the work folder where that is local."""
+        parent = Path(self._path(WORK)) if self._is_local else None
+        with (
+            self._mended("writing temporary files"),
+            tempfile.TemporaryDirectory(prefix="tmp-", dir=parent) as folder,
+        ):
+            yield Path(folder)
+
+    @contextmanager
+    def only_writer(self) -> Iterator[None]:
+        """Hold a local place for this process alone, until it ends or is killed.
+
+        Raises GatescopeError where another process holds it. A URL has no such lock.
+        """
+        if not self._is_local:
+            yield
+            return
+        import fcntl
+
+        lock = Path(self._path(WORK)) / "lock"
+        with self._mended("locking"):
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise GatescopeError(
+                f"output={self.url}: another run is writing there; wait for it or choose another "
+                "output"
+            ) from error
+        else:
+            yield
+        finally:
+            os.close(descriptor)
 
     def remove(self, name: str) -> None:
         """Remove a file or a folder with all that is in it, if it is there."""

@@ -33,11 +33,12 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def progress(
-    console: Console, what: str, unit: str, total: int | None
+    console: Console, what: str, unit: str, total: int | None, done: int = 0
 ) -> Iterator[Callable[[int], None]]:
     """Shows `what`; the function it gives is told how many more units are done.
 
-    Without a `total` there is no end to show, only the count and the rate.
+    `done` of them were done before and say nothing of the rate. Without a `total` there is no end
+    to show, only the count and the rate.
     """
     if console.is_terminal:
         columns: list[ProgressColumn] = [
@@ -50,10 +51,10 @@ def progress(
         if total is not None:
             columns.append(TimeRemainingColumn())
         with Progress(*columns, console=console) as bar:
-            task = bar.add_task(what, total=total, unit=unit)
+            task = bar.add_task(what, total=total, completed=done, unit=unit)
             yield lambda n: bar.advance(task, n)
         return
-    lines = _Lines(console, what, unit, total)
+    lines = _Lines(console, what, unit, total, done)
     yield lines.advance
     lines.end()
 
@@ -61,10 +62,12 @@ def progress(
 class _Lines:
     """Progress for a log: a line now and then, and one at the end."""
 
-    def __init__(self, console: Console, what: str, unit: str, total: int | None) -> None:
+    def __init__(
+        self, console: Console, what: str, unit: str, total: int | None, done: int
+    ) -> None:
         self._console, self._what, self._unit, self._total = console, what, unit, total
         self._started = self._last = time.monotonic()
-        self._done = 0
+        self._before = self._done = done
 
     def advance(self, n: int) -> None:
         self._done += n
@@ -77,7 +80,7 @@ class _Lines:
 
     def _print(self) -> None:
         seconds = max(time.monotonic() - self._started, 1e-9)
-        rate = self._done / seconds
+        rate = (self._done - self._before) / seconds
         line = f"{self._what}: {self._done:,}"
         if self._total:
             line += f" of {self._total:,} {self._unit} ({self._done / self._total:.0%})"
