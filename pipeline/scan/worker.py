@@ -80,14 +80,29 @@ class Worker:
             progress(int(lengths[rows].sum()))
         for layer, state in self.states.items():
             if not bool(state.healthy):
-                first, last = examples.first_example, examples.first_example + len(ids) - 1
                 raise GatescopeError(
-                    f"layer {layer}: NaN or infinite activations in unit {unit_id} (examples "
-                    f"{first} to {last}); check the model's weights, or scan it with "
-                    "model.dtype=float32"
+                    f"layer {layer}: NaN or infinite activations in unit {unit_id}, "
+                    f"{self._culprit(layer, examples)} of the corpus table; check the model's "
+                    "weights, or scan with model.dtype=float32 to a new output"
                 )
         self.units = (*self.units, unit_id)
         return padded
+
+    def _culprit(self, layer: int, examples: UnitExamples) -> str:
+        """The first example of a unit whose gate or in is not finite where it is counted."""
+        skip = 1 if self._settings.skip_bos else 0
+        finite: list[bool] = []
+
+        def consume(at: int, gate: Tensor, in_: Tensor) -> None:
+            if at == layer:
+                finite.append(bool(torch.isfinite(gate[:, skip:] + in_[:, skip:]).all()))
+
+        for i, ids in enumerate(examples.input_ids):
+            self._model.run(torch.from_numpy(ids.astype(np.int64))[None], consume)
+            if not finite[-1]:
+                return f"example {examples.first_example + i}"
+        last = examples.first_example + len(examples.input_ids) - 1
+        return f"examples {examples.first_example} to {last}"
 
     def _scan_batch(self, rows: list[np.ndarray], example_ids: np.ndarray) -> int:
         skip = 1 if self._settings.skip_bos else 0
