@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import re
 import tempfile
+from abc import abstractmethod
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -36,9 +37,9 @@ class _Stream(Source):
 
     remedy = ""
 
+    @abstractmethod
     def _stream(self, columns: Collection[str] | None) -> Any:
         """The stream, with no other columns than these where there is a choice."""
-        raise NotImplementedError
 
     def _features(self) -> Any:
         """The declared features, or None."""

@@ -36,7 +36,7 @@ def load_model(config: ModelConfig, info: ModelInfo) -> GatedModel:
     """
     device = _device(config.device)
     layers = _chosen_layers(info, config.layers)
-    dtype = _DTYPES[resolved_dtype(config)]
+    dtype = _DTYPES[_resolved_dtype(config)]
     try:
         with quiet():
             loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
@@ -61,7 +61,7 @@ def load_model(config: ModelConfig, info: ModelInfo) -> GatedModel:
     return hook_model(hf_model, info, layers)
 
 
-def resolved_dtype(config: ModelConfig) -> str:
+def _resolved_dtype(config: ModelConfig) -> str:
     """The dtype that `auto` stands for on the device that the model goes to."""
     if config.dtype != "auto":
         return config.dtype

@@ -74,11 +74,6 @@ class Place:
             found = self._fs.find(self._path(folder))
         return sorted(str(path)[len(self._root) + 1 :] for path in found)
 
-    def size(self, name: str) -> int:
-        """Bytes of a file."""
-        with self._mended(f"reading {name}"):
-            return int(self._fs.size(self._path(name)))
-
     def write(self, name: str, fill: Callable[[Path], object]) -> None:
         """Make a file whole: `fill` writes it to the temporary path that it is given."""
         with self._mended(f"writing {name}"):
