@@ -74,14 +74,15 @@ def run(config: RunConfig, console: Console) -> RunResult:
         highlight=False,
         soft_wrap=True,
     )
-    plan = plan_scan(model, config, console)
+    begun = record.settings()
+    resolved = (begun or {}).get("scan.resolved_tokens_per_batch")
+    plan = plan_scan(model, config, resolved, console)
     settings["model.resolved_revision"] = info.revision
     settings["model.resolved_dtype"] = _dtype_name(model)
     settings["scan.resolved_tokens_per_batch"] = plan.settings.tokens_per_batch
-    begun = record.settings()
     if begun is not None:
         _refuse_differences(place, begun, settings, "an unfinished run")
-    texts = open_texts(config, info, tokenizer) if begun is None else None
+    texts = open_texts(config, model, tokenizer) if begun is None else None
 
     with place.only_writer():
         if read_manifest(place) is not None or record.settings() != begun:
@@ -116,6 +117,7 @@ def run(config: RunConfig, console: Console) -> RunResult:
                 "n_units": len(corpus.units),
                 "n_resumed_units": report.n_resumed_units,
                 "compiled": report.compiled,
+                "n_halved": report.n_halved,
                 **_rates(report),
                 "wall_s": time.monotonic() - started,
             },

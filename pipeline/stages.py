@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -14,7 +14,15 @@ from pipeline.config import RunConfig
 from pipeline.corpus import Corpus, Fingerprint, open_corpus, split_units
 from pipeline.errors import GatescopeError
 from pipeline.model import GatedModel, ModelInfo, vocabulary
-from pipeline.scan import ScanReport, ScanSettings, check_fits, scan, state_bytes
+from pipeline.scan import (
+    UNIT_TOKENS,
+    ScanReport,
+    ScanSettings,
+    check_fits,
+    choose_tokens_per_batch,
+    scan,
+    state_bytes,
+)
 from pipeline.store import (
     MAX_EXAMPLES,
     CorpusIndex,
@@ -33,9 +41,6 @@ from pipeline.store import (
 from pipeline.view.progress import progress
 from pipeline.weights import io_classes, neuron_weights, random_cosine_interval
 
-# Padded tokens of a batch where scan.tokens_per_batch is not set.
-_TOKENS_PER_BATCH = {"cuda": 16384}
-
 
 @dataclass(frozen=True)
 class Texts:
@@ -45,10 +50,11 @@ class Texts:
     units: Iterator[list[Any]]
 
 
-def open_texts(config: RunConfig, info: ModelInfo, tokenizer: Any) -> Texts:
+def open_texts(config: RunConfig, model: GatedModel, tokenizer: Any) -> Texts:
     """Open the corpus and read its first unit."""
-    corpus = open_corpus(config.corpus, tokenizer, info.d_vocab)
-    units = split_units(corpus, config.scan.unit_tokens)
+    corpus = open_corpus(config.corpus, tokenizer, model.d_vocab)
+    by_device = UNIT_TOKENS.get(model.device.type, UNIT_TOKENS["cpu"])
+    units = split_units(corpus, config.scan.unit_tokens or by_device)
     return Texts(corpus, chain([next(units)], units))
 
 
@@ -119,10 +125,13 @@ class ScanPlan:
     state_device: torch.device
 
 
-def plan_scan(model: GatedModel, config: RunConfig, console: Console) -> ScanPlan:
+def plan_scan(
+    model: GatedModel, config: RunConfig, tokens_per_batch: int | None, console: Console
+) -> ScanPlan:
     """Settle a scan's settings and say how large its state is.
 
-    Raises GatescopeError where it cannot fit.
+    `tokens_per_batch` is what an unfinished run began with, which decides the rounding of its
+    results. Raises GatescopeError where the state cannot fit.
     """
     settings = ScanSettings(
         k=config.scan.k,
@@ -131,8 +140,7 @@ def plan_scan(model: GatedModel, config: RunConfig, console: Console) -> ScanPla
         before=config.scan.window.before,
         after=config.scan.window.after,
         skip_bos=config.scan.skip_bos,
-        tokens_per_batch=config.scan.tokens_per_batch
-        or _TOKENS_PER_BATCH.get(model.device.type, 4096),
+        tokens_per_batch=config.scan.tokens_per_batch or tokens_per_batch or 0,
         seed=config.seed,
     )
     on_cpu = config.scan.state_device == "cpu"
@@ -142,6 +150,9 @@ def plan_scan(model: GatedModel, config: RunConfig, console: Console) -> ScanPla
         f"State of the scan: {n_bytes / 2**30:.2f} GiB on {state_device}", highlight=False
     )
     check_fits(n_bytes, state_device)
+    if not settings.tokens_per_batch:
+        on_model = n_bytes if state_device == model.device else 0
+        settings = replace(settings, tokens_per_batch=choose_tokens_per_batch(model, on_model))
     return ScanPlan(settings, state_device)
 
 

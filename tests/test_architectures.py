@@ -26,7 +26,7 @@ from torch import Tensor
 from pipeline.model import GatedModel
 from pipeline.model.load import hook_model
 from pipeline.naming import COMBOS
-from pipeline.reduce import LayerState, rank_lists, reduce_batch
+from pipeline.reduce import LayerState, rank_lists
 from pipeline.scan import ScanSettings
 from pipeline.scan.worker import Worker
 from pipeline.store import UnitExamples
@@ -138,7 +138,7 @@ def test_counts_sums_and_best_scores_are_those_of_plain_hooks(
         tokens_per_batch=40,
         seed=0,
     )
-    worker = Worker(case.gated, settings, torch.device("cpu"), reduce_batch)
+    worker = Worker(case.gated, settings, torch.device("cpu"), LayerState.update)
     worker.scan(0, UnitExamples(first, rows), lambda n_tokens: None)
     alone = plain_activations_alone(case, rows)
     n_tokens = sum(len(row) - 1 for row in rows)

@@ -1,16 +1,22 @@
-"""What the worker says of activations that are no numbers."""
+"""What the worker does with activations that are no numbers, and where memory runs out."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from tiny_models import ARCHITECTURES, build, info_of
+from torch import Tensor
 
 from pipeline.errors import GatescopeError
 from pipeline.model.load import hook_model
-from pipeline.reduce import reduce_batch
+from pipeline.naming import RANKINGS
+from pipeline.reduce import Batch, LayerState, rank_lists
 from pipeline.scan import ScanSettings, Worker
+from pipeline.scan.compiled import Update
 from pipeline.store import UnitExamples
 
 _SETTINGS = ScanSettings(
@@ -32,7 +38,7 @@ def _worker() -> tuple[Worker, int]:
     token = model.d_vocab - 1
     with torch.no_grad():
         model.body.get_input_embeddings().weight[token] = float("nan")
-    return Worker(model, _SETTINGS, torch.device("cpu"), reduce_batch), token
+    return Worker(model, _SETTINGS, torch.device("cpu"), LayerState.update), token
 
 
 def _unit(*rows: list[int]) -> UnitExamples:
@@ -51,3 +57,72 @@ def test_other_examples_are_fine() -> None:
     worker, _ = _worker()
     worker.scan(5, _unit([1, 2, 3], [1, 4, 5, 6]), lambda n_tokens: None)
     assert worker.units == (5,)
+
+
+@dataclass
+class _ShortOfMemory:
+    """An update that runs out of memory at the calls in `fails`.
+
+    With `midway` that comes when the lists have been entered, and before anything is counted.
+    """
+
+    fails: set[int]
+    midway: bool
+    n_calls: int = 0
+
+    def __call__(
+        self, state: LayerState, batch: Batch, gate: Tensor, in_: Tensor, act_fn: Any
+    ) -> None:
+        self.n_calls += 1
+        if self.n_calls not in self.fails:
+            state.update(batch, gate, in_, act_fn)
+            return
+        if self.midway:
+            kept = {name: getattr(state, name).clone() for name in _TOTALS}
+            state.update(batch, gate, in_, act_fn)
+            for name, values in kept.items():
+                getattr(state, name).copy_(values)
+        raise torch.OutOfMemoryError("no memory left")
+
+
+_TOTALS = ("n_tokens", "counts", "n_zero", "sums")
+
+
+def _scanned(update: Update) -> Worker:
+    hf_model = build(ARCHITECTURES["llama"])
+    model = hook_model(hf_model, info_of(hf_model))
+    assert len(model.layers) == 3
+    rng = np.random.default_rng(0)
+    rows = [rng.integers(1, model.d_vocab, size=n).tolist() for n in (9, 3, 7, 7, 1, 5, 8)]
+    settings = replace(_SETTINGS, k=3, rankings=RANKINGS)
+    worker = Worker(model, settings, torch.device("cpu"), update)
+    told: list[int] = []
+    worker.scan(0, _unit(*rows), told.append)
+    assert sum(told) == sum(map(len, rows))
+    return worker
+
+
+@pytest.mark.parametrize("midway", [False, True])
+@pytest.mark.parametrize("fails", [{1}, {2}, {3}, {1, 2}, {1, 3}, {2, 3, 4}, {1, 4}])
+def test_a_batch_too_large_is_halved_and_counted_once(fails: set[int], midway: bool) -> None:
+    undisturbed = _scanned(LayerState.update)
+    short = _scanned(_ShortOfMemory(fails, midway))
+    assert (undisturbed.n_halved, short.n_halved) == (0, len(fails))
+    assert short.tokens_per_batch <= undisturbed.tokens_per_batch // 2
+    for layer, state in undisturbed.states.items():
+        other = short.states[layer]
+        for name in ("n_tokens", "counts", "n_zero"):
+            assert torch.equal(getattr(state, name), getattr(other, name)), name
+        torch.testing.assert_close(state.sums, other.sums)
+        lists, others = rank_lists(state), rank_lists(other)
+        for name in ("filled", "example_id", "position"):
+            assert torch.equal(getattr(lists, name), getattr(others, name)), name
+        torch.testing.assert_close(lists.score, others.score)
+
+
+def test_an_example_that_never_fits_is_said() -> None:
+    def update(*_: object) -> None:
+        raise torch.OutOfMemoryError("no memory left")
+
+    with pytest.raises(GatescopeError, match=r"ran out of memory at one example of \d+ tokens"):
+        _scanned(update)

@@ -63,7 +63,7 @@ class ScanConfig:
     skip_bos: bool = True
     canonical_signs: bool = True
     dedupe: bool = True
-    unit_tokens: int = 65536
+    unit_tokens: int | None = None
     tokens_per_batch: int | None = None
     state_device: str = "auto"
     compile: str = "auto"

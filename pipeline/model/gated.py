@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,9 +58,8 @@ class GatedModel:
     device: torch.device
     residual_multiplier: float = 1.0
     neighbours: dict[int, Neighbours] = field(default_factory=dict)
-    _consume: Consumer | None = None
-    _gate: Tensor | None = None
-    _in: Tensor | None = None
+    # A thread's own pass: its consumer, and the first of a layer's two activations.
+    _pass: threading.local = field(init=False, repr=False, default_factory=threading.local)
 
     def __post_init__(self) -> None:
         for layer in self.layers:
@@ -77,6 +77,12 @@ class GatedModel:
         """Width of the residual stream."""
         return int(self.mlps[0].W_out.shape[1])
 
+    @property
+    def is_reentrant(self) -> bool:
+        """False where a forward leaves something behind: rotary frequencies by the last length."""
+        kinds = [str(getattr(module, "rope_type", "")) for module in self.body.modules()]
+        return not any("dynamic" in kind or "longrope" in kind for kind in kinds)
+
     def n_neurons(self, layer: int) -> int:
         """Neurons of a layer (d_mlp; it differs between layers in a few architectures)."""
         return int(self.mlps[layer].W_out.shape[0])
@@ -86,16 +92,17 @@ class GatedModel:
 
         Rows are padded on the right with any valid id and without an attention mask: the model
         is causal, so no real position sees the padding. Nothing is kept; the forward stops after
-        the last scanned layer.
+        the last scanned layer. Several threads may run at once where `is_reentrant`.
         """
-        self._consume, self._gate, self._in = consume, None, None
+        own = self._pass
+        own.consume, own.gate, own.in_ = consume, None, None
         try:
             with torch.inference_mode():
                 self.body(input_ids=input_ids.to(self.device), use_cache=False)
         except _Stop:
             pass
         finally:
-            self._consume = self._gate = self._in = None
+            own.consume = own.gate = own.in_ = None
 
     def columns(
         self, input_ids: list[int], neurons: list[tuple[int, int]]
@@ -118,18 +125,20 @@ class GatedModel:
         last = max(self.layers)
 
         def keep(activation: Tensor, hook: object) -> None:
-            if self._consume is None:
+            own = self._pass
+            consume = getattr(own, "consume", None)
+            if consume is None:
                 return
             if is_gate:
-                self._gate = activation
+                own.gate = activation
             else:
-                self._in = activation
+                own.in_ = activation
             # Which of the two projections runs first differs between architectures.
-            if self._gate is None or self._in is None:
+            if own.gate is None or own.in_ is None:
                 return
-            gate, in_ = self._gate, self._in
-            self._gate = self._in = None
-            self._consume(layer, gate, in_)
+            gate, in_ = own.gate, own.in_
+            own.gate = own.in_ = None
+            consume(layer, gate, in_)
             if layer == last:
                 raise _Stop
 

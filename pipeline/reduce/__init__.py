@@ -1,9 +1,11 @@
 """Counts, sums and running top-k lists of one layer: pure tensor functions, no files.
 
-signs.py reduces one batch of (gate, in); state.py accumulates batches and merges workers;
-lists.py turns a finished state into ranked lists without duplicates, in canonical signs.
+signs.py reduces one batch of (gate, in); state.py accumulates batches and merges workers, and
+native.py does both in one pass where update.cpp is compiled for the CPU; lists.py turns a finished
+state into ranked lists without duplicates, in canonical signs.
 """
 
+from pipeline.reduce.batch import Batch
 from pipeline.reduce.lists import (
     RankedLists,
     drop_duplicates,
@@ -11,13 +13,15 @@ from pipeline.reduce.lists import (
     flip_totals,
     rank_lists,
 )
+from pipeline.reduce.native import NativeUpdate
 from pipeline.reduce.signs import BatchReduction, reduce_batch
-from pipeline.reduce.state import Batch, LayerState, StateSettings
+from pipeline.reduce.state import LayerState, StateSettings
 
 __all__ = [
     "Batch",
     "BatchReduction",
     "LayerState",
+    "NativeUpdate",
     "RankedLists",
     "StateSettings",
     "drop_duplicates",

@@ -33,3 +33,20 @@ def unpack_score(key: Int64[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 def unpack_example_id(key: Int64[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
     """The example ids of keys."""
     return _LAST_ID - (key & _LAST_ID)
+
+
+def best_of(
+    old: Int64[Tensor, "row k"], new: Int64[Tensor, "row entry"]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Of old and new keys the best k stay: (row, slot, entry) of each new one, the worst of a row.
+
+    The new ones take the slots of the old ones that leave.
+    """
+    k = old.shape[1]
+    best = torch.cat([old, new], dim=1).topk(k, dim=1)
+    stays = torch.zeros((len(new), k + new.shape[1]), dtype=torch.bool, device=new.device)
+    stays.scatter_(1, best.indices, True)
+    # Row by row as many new entries stay as old ones leave, so the two index lists pair up.
+    row, entry = stays[:, k:].nonzero(as_tuple=True)
+    _, slot = (~stays[:, :k]).nonzero(as_tuple=True)
+    return row, slot, entry, best.values[:, -1]

@@ -13,7 +13,7 @@ from pipeline.naming import COMBOS
 
 # Positions are reduced in blocks of this many: sums are float32 within a block and float64 beyond,
 # and a best position is looked for in its block alone.
-BLOCK: Final = 32
+BLOCK: Final = 64
 
 
 class BatchReduction(NamedTuple):
@@ -29,30 +29,21 @@ class BatchReduction(NamedTuple):
     best_of_block: Float[Tensor, "batch block list neuron"]
 
 
-def counted_values(
-    values: Float[Tensor, "batch pos neuron"], counted: Bool[Tensor, "batch padded"]
-) -> Float[Tensor, "batch padded neuron"]:
-    """float32 values with 0 wherever a position is not counted; `padded` is a multiple of BLOCK."""
-    batch, n_positions, n_neurons = values.shape
-    whole = values.new_zeros((batch, counted.shape[1], n_neurons), dtype=torch.float32)
-    whole[:, :n_positions] = values
-    # Filled rather than multiplied: what is not counted may be infinite.
-    return whole.masked_fill_(~counted[:, :, None], 0.0)
-
-
 def reduce_batch(
-    gate: Float[Tensor, "batch padded neuron"],
-    in_: Float[Tensor, "batch padded neuron"],
+    gate: Float[Tensor, "batch pos neuron"],
+    in_: Float[Tensor, "batch pos neuron"],
+    counted: Bool[Tensor, "batch padded"],
     random: Float[Tensor, "batch padded"],
     act_fn: Callable[[Tensor], Tensor],
     rankings: tuple[str, ...],
 ) -> BatchReduction:
     """Counts, sums and maxima over the counted positions (DESIGN section 2).
 
-    `gate` and `in_` come from `counted_values`: a position that is not counted has gate 0 and so no
-    combination. `random` is the score of the `random` ranking, the same for all neurons. A NaN or
-    an infinity at a counted position makes sums NaN or infinite; the caller checks.
+    `padded` is `pos` rounded up to whole blocks. `random` is the score of the `random` ranking, the
+    same for all neurons. A NaN or an infinity at a counted position makes sums NaN or infinite; the
+    caller checks.
     """
+    gate, in_ = _counted_values(gate, counted), _counted_values(in_, counted)
     batch, padded, n_neurons = gate.shape
     blocks = (batch, padded // BLOCK, BLOCK, n_neurons)
     act = act_fn(gate)
@@ -81,6 +72,15 @@ def reduce_batch(
         best=best_of_block.amax(1),
         best_of_block=best_of_block,
     )
+
+
+def _counted_values(
+    values: Float[Tensor, "batch pos neuron"], counted: Bool[Tensor, "batch padded"]
+) -> Float[Tensor, "batch padded neuron"]:
+    """float32 values with 0, which is in no combination, wherever a position is not counted."""
+    padding = (0, 0, 0, counted.shape[1] - values.shape[1])
+    # Filled rather than multiplied: what is not counted may be infinite.
+    return torch.nn.functional.pad(values.float(), padding).masked_fill(~counted[:, :, None], 0.0)
 
 
 def _total(values: Float[Tensor, "batch block pos neuron"]) -> Float[Tensor, " neuron"]:

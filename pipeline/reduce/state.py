@@ -10,13 +10,12 @@ from jaxtyping import Bool, Float, Int32, Int64
 from torch import Tensor
 
 from pipeline.naming import COMBOS, QUANTITIES
-from pipeline.reduce.columns import columns_of
-from pipeline.reduce.keys import EMPTY, pack
+from pipeline.reduce.batch import Batch
+from pipeline.reduce.keys import EMPTY, best_of, pack, unpack_example_id
 from pipeline.reduce.signs import (
     BLOCK,
     BatchReduction,
     best_in_block,
-    counted_values,
     reduce_batch,
 )
 
@@ -25,7 +24,7 @@ from pipeline.reduce.signs import (
 _ROWS_AT_ONCE = 1 << 14
 # Elements of one slab of neurons of an eager reduction: its temporaries stay in the caches of a
 # CPU, and small beside the state on an accelerator.
-_SLAB = {"cpu": 1 << 17, "cuda": 1 << 24}
+_SLAB = {"cpu": 1 << 17, "cuda": 1 << 22}
 
 Reduce = Callable[..., BatchReduction]
 
@@ -61,20 +60,6 @@ class StateSettings:
         entry = 12 + 2 * self.window * self.dtype.itemsize
         totals = 8 * (len(COMBOS) + 1 + len(QUANTITIES) * len(COMBOS))
         return self.n_neurons * (self.n_lists * (self.size * entry + 8) + totals) + 8
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What goes with the activations of a batch: which example each row is, and what counts."""
-
-    example_ids: Int64[Tensor, " batch"]
-    lengths: Int64[Tensor, " batch"]
-    counted: Bool[Tensor, "batch pos"]
-    random: Float[Tensor, "batch pos"]
-
-    def to(self, device: torch.device) -> Batch:
-        """The same batch on another device."""
-        return Batch(*(getattr(self, f.name).to(device) for f in fields(self)))
 
 
 @dataclass
@@ -148,26 +133,37 @@ class LayerState:
         in_: Float[Tensor, "batch pos neuron"],
         act_fn: Callable[[Tensor], Tensor],
         reduce: Reduce = reduce_batch,
+        *,
+        again: bool = False,
     ) -> None:
-        """Count a batch and let its best positions into the lists."""
-        n_counted = batch.counted.sum()
-        self.n_tokens += n_counted
-        n_positions = gate.shape[1]
+        """Count a batch and let its best positions into the lists.
+
+        One that raises OutOfMemoryError may have let some of them in, and counted nothing; with
+        `again` the same examples can be given once more, in any batches.
+        """
+        n_positions, n_neurons = gate.shape[1:]
         padding = (0, -n_positions % BLOCK)
-        counted = torch.nn.functional.pad(batch.counted, padding)
+        is_counted = batch.counted
+        counted = torch.nn.functional.pad(is_counted, padding)
         random = torch.nn.functional.pad(batch.random, padding)
-        width = gate.shape[2]
+        width = n_neurons
         if reduce is reduce_batch:
             width = max(16, _SLAB.get(gate.device.type, _SLAB["cpu"]) // counted.numel())
-        for start in range(0, gate.shape[2], width):
+        counts, sums = torch.zeros_like(self.counts), torch.zeros_like(self.sums)
+        for start in range(0, n_neurons, width):
             slab = slice(start, start + width)
-            values = tuple(counted_values(v[:, :, slab], counted) for v in (gate, in_))
-            part = reduce(*values, random, act_fn, self.settings.rankings)
-            self.counts[:, slab] += part.counts
-            self.n_zero[slab] += n_counted - part.counts.sum(0)
-            self.sums[:, :, slab] += part.sums
-
-            self._enter(batch, part, start, gate, in_, act_fn)
+            values = gate[:, :, slab], in_[:, :, slab]
+            part = reduce(*values, counted, random, act_fn, self.settings.rankings)
+            counts[:, slab] = part.counts
+            sums[:, :, slab] = part.sums
+            self._enter(batch, part, start, gate, in_, act_fn, again)
+        # Last, so that an update that ran out of memory has added nothing to the totals.
+        n_counted = is_counted.sum()
+        n_zero = n_counted - counts.sum(0)
+        self.n_tokens += n_counted
+        self.n_zero += n_zero
+        self.counts += counts
+        self.sums += sums
 
     def _enter(
         self,
@@ -177,6 +173,7 @@ class LayerState:
         gate: Float[Tensor, "batch pos neuron"],
         in_: Float[Tensor, "batch pos neuron"],
         act_fn: Callable[[Tensor], Tensor],
+        again: bool,
     ) -> None:
         """Let the entries of `part`, whose first neuron is `start`, into the lists they beat."""
         # Below EMPTY: an absent entry loses even against an empty slot.
@@ -184,55 +181,49 @@ class LayerState:
             part.best >= 0, pack(part.best, batch.example_ids[:, None, None]), EMPTY - 1
         )
         rows = (keys > self.worst[:, start : start + keys.shape[2]]).any(0).nonzero()
-        if len(rows) == 0:
-            return
-        before, window = self.settings.before, self.settings.window
-        # Room for a window, and for a whole block, behind the last position.
-        margins = (before, max(self.settings.after, BLOCK))
         random, counted = (
             torch.nn.functional.pad(values, (0, BLOCK)) for values in (batch.random, batch.counted)
         )
+        window = torch.arange(-self.settings.before, self.settings.after + 1, device=keys.device)
         in_block = torch.arange(BLOCK, device=keys.device)
         for chunk in rows.split(_ROWS_AT_ONCE):
             list_row, neuron_row = chunk[:, 0], chunk[:, 1] + start
-            new = keys[:, chunk[:, 0], chunk[:, 1]].T
-            row, slot, example = self._best_of(list_row, neuron_row, new)
+            old, new = self.keys[list_row, neuron_row], keys[:, chunk[:, 0], chunk[:, 1]].T
+            if again:
+                there = unpack_example_id(old)[:, :, None] == batch.example_ids
+                new = new.masked_fill((there & (old >= 0)[:, :, None]).any(1), EMPTY - 1)
+            row, slot, example, worst = best_of(old, new)
             list_, neuron = list_row[row], neuron_row[row]
-            columns = columns_of((gate, in_), example, neuron, batch.lengths, margins)
-            block = part.best_of_block[example, :, list_, neuron - start].argmax(1) * BLOCK
-            at = (example[:, None], block[:, None] + in_block)
-            gate_stretch, in_stretch = (column.stretch(block, BLOCK).float() for column in columns)
-            position = block + best_in_block(
-                gate_stretch,
-                in_stretch,
-                random[at],
-                counted[at],
+
+            def stretches(
+                at: Int64[Tensor, "entry stretch"],
+                example: Tensor = example[:, None],
+                neuron: Tensor = neuron[:, None],
+            ) -> tuple[Tensor, Tensor]:
+                outside = (at < 0) | (at >= batch.lengths[example])
+                there = example, at.clamp(0, gate.shape[1] - 1), neuron
+                return gate[there].masked_fill(outside, 0), in_[there].masked_fill(outside, 0)
+
+            of_block = part.best_of_block[example, :, list_, neuron - start]
+            at = of_block.argmax(1)[:, None] * BLOCK + in_block
+            gate_block, in_of_block = (values.float() for values in stretches(at))
+            best = best_in_block(
+                gate_block,
+                in_of_block,
+                random[example[:, None], at],
+                counted[example[:, None], at],
                 list_,
                 act_fn,
                 self.settings.rankings,
             )
+            position = at.gather(1, best[:, None])
+            windows = [v.to(self.settings.dtype) for v in stretches(position + window)]
+            # From here on nothing can fail for want of memory.
             self.keys[list_, neuron, slot] = new[row, example]
-            self.positions[list_, neuron, slot] = position.to(torch.int32)
-            for windows, column in zip((self.gate, self.in_), columns, strict=True):
-                stretch = column.stretch(position - before, window)
-                windows[list_, neuron, slot] = stretch.to(windows.dtype)
-            self.worst[list_row, neuron_row] = self.keys[list_row, neuron_row].amin(-1)
-
-    def _best_of(
-        self, list_: Tensor, neuron: Tensor, new: Int64[Tensor, "row entry"]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Of old and new entries keep the best k: (row, slot, entry) of each new one that stays.
-
-        The new ones take the slots of the old ones that leave.
-        """
-        k = self.settings.size
-        kept = torch.cat([self.keys[list_, neuron], new], dim=1).topk(k, dim=1).indices
-        stays = torch.zeros((len(new), k + new.shape[1]), dtype=torch.bool, device=new.device)
-        stays.scatter_(1, kept, True)
-        # Row by row as many new entries stay as old ones leave, so the two index lists pair up.
-        row, entry = stays[:, k:].nonzero(as_tuple=True)
-        _, slot = (~stays[:, :k]).nonzero(as_tuple=True)
-        return row, slot, entry
+            self.positions[list_, neuron, slot] = position[:, 0].to(torch.int32)
+            for kept, values in zip((self.gate, self.in_), windows, strict=True):
+                kept[list_, neuron, slot] = values
+            self.worst[list_row, neuron_row] = worst
 
     def merge(self, other: LayerState) -> LayerState:
         """The state that has seen what both have; neither may have seen the other's examples.

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 
 from pipeline.reduce import Batch
 
+# Tokens of a unit and padded tokens of a batch by type of device, where they are not set. On a CPU
+# larger batches are no faster (measured); on CUDA 16384 tokens fill the device by arithmetic. The
+# more batches a unit has, the less of them is padding; the fewer, the less is redone after a crash.
+UNIT_TOKENS: Final = {"cpu": 1 << 16, "cuda": 1 << 18}
+MOST_TOKENS: Final = {"cpu": 1 << 11, "cuda": 1 << 14}
+
+# So many batches, whatever is in them, cost as much as the tokens of a full one do: what a batch
+# may cost to save padding. Chosen by the padding that it leaves (log of benchmarks/README.md).
+_BATCHES_WORTH_A_FULL_ONE: Final = 64
 _MASK64 = (1 << 64) - 1
 
 
@@ -16,15 +27,26 @@ def length_sorted_batches(
 ) -> list[np.ndarray]:
     """Indices of the examples of each batch, longest first, at most `tokens_per_batch` padded.
 
-    An example longer than that has a batch to itself.
+    Of all ways to cut the sorted examples, the one that costs least: a batch costs its padded
+    tokens and a share of a full one beside. An example longer than that has a batch to itself.
     """
     order = np.argsort(-lengths, kind="stable")
+    longest = lengths[order]
+    of_a_batch = tokens_per_batch / _BATCHES_WORTH_A_FULL_ONE
+    # From the last example on: the least cost of those from `start` on, and where to cut next.
+    cost = np.zeros(len(order) + 1)
+    cut = np.zeros(len(order), dtype=np.int64)
+    for start in range(len(order) - 1, -1, -1):
+        widest = max(1, tokens_per_batch // max(1, int(longest[start])))
+        width = np.arange(1, min(widest, len(order) - start) + 1)
+        costs = of_a_batch + width * longest[start] + cost[start + width]
+        best = int(costs.argmin())
+        cost[start], cut[start] = costs[best], start + width[best]
     batches: list[np.ndarray] = []
     start = 0
     while start < len(order):
-        width = max(1, tokens_per_batch // max(1, int(lengths[order[start]])))
-        batches.append(order[start : start + width])
-        start += width
+        batches.append(order[start : cut[start]])
+        start = int(cut[start])
     return batches
 
 
@@ -67,12 +89,9 @@ def padded_batch(
     padded = torch.zeros((len(input_ids), longest), dtype=torch.int64)
     for row, ids in enumerate(input_ids):
         padded[row, : len(ids)] = torch.from_numpy(ids.astype(np.int64))
-    position = torch.arange(longest)
-    counted: Bool[torch.Tensor, "batch pos"] = (position < lengths[:, None]) & (position >= skip)
-    random = random_scores(seed, example_ids, longest)
     return padded, Batch(
         example_ids=torch.from_numpy(example_ids.astype(np.int64)),
         lengths=lengths,
-        counted=counted,
-        random=torch.from_numpy(random),
+        random=torch.from_numpy(random_scores(seed, example_ids, longest)),
+        skip=skip,
     )

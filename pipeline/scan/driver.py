@@ -10,7 +10,8 @@ import torch
 
 from pipeline.model import GatedModel
 from pipeline.reduce import LayerState
-from pipeline.scan.compiled import choose_reduce
+from pipeline.scan.compiled import choose_update
+from pipeline.scan.prefetch import prefetched
 from pipeline.scan.worker import ScanSettings, Worker
 from pipeline.store import (
     CorpusIndex,
@@ -27,13 +28,17 @@ _WORKER = "worker-0"
 
 @dataclass(frozen=True)
 class ScanReport:
-    """What a scan did, for the manifest: tokens and seconds of this process alone."""
+    """What a scan did, for the manifest: tokens and seconds of this process alone.
+
+    `n_halved` counts the batches that ran out of memory and were done again in halves.
+    """
 
     snapshots: list[Snapshot]
     n_tokens: int
     n_padded: int
     scan_s: float
     compiled: bool
+    n_halved: int
     n_resumed_units: int
 
 
@@ -64,14 +69,14 @@ def scan(
     todo_tokens = sum(unit.n_tokens for unit in todo)
     n_neurons = sum(model.n_neurons(layer) for layer in model.layers)
     # By the whole corpus, not by what is left: a resumed run must reduce as an undisturbed one.
-    reduce, compiled = choose_reduce(compile_setting, corpus.n_tokens * n_neurons)
-    worker = Worker(model, settings, state_device, reduce, states, own.units if own else ())
+    update, compiled = choose_update(compile_setting, corpus.n_tokens * n_neurons, state_device)
+    worker = Worker(model, settings, state_device, update, states, own.units if own else ())
     others = [snapshot for snapshot in snapshots if snapshot is not own]
     started = last_snapshot = time.monotonic()
     n_padded = 0
     with CorpusReader(place) as reader:
-        for i, unit in enumerate(todo):
-            n_padded += worker.scan(unit.unit_id, reader.read(unit), progress)
+        for i, examples in enumerate(prefetched(map(reader.read, todo))):
+            n_padded += worker.scan(todo[i].unit_id, examples, progress)
             is_last = i == len(todo) - 1
             if is_last or time.monotonic() - last_snapshot >= snapshot_every_s:
                 number = own.number + 1 if own else 1
@@ -83,6 +88,7 @@ def scan(
         n_padded=n_padded,
         scan_s=time.monotonic() - started,
         compiled=compiled,
+        n_halved=worker.n_halved,
         n_resumed_units=len(done),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -11,9 +12,10 @@ from torch import Tensor
 
 from pipeline.errors import GatescopeError
 from pipeline.model import GatedModel
-from pipeline.reduce import LayerState, StateSettings
+from pipeline.reduce import Batch, LayerState, StateSettings
 from pipeline.scan.batches import length_sorted_batches, padded_batch
-from pipeline.scan.compiled import Reduce
+from pipeline.scan.compiled import Update
+from pipeline.scan.streams import streams
 from pipeline.store import UnitExamples
 
 
@@ -42,10 +44,22 @@ class ScanSettings:
         )
 
 
+@dataclass(frozen=True)
+class _Prepared:
+    """A batch on its way to the model: rows of the unit, token ids and what goes with them."""
+
+    rows: np.ndarray
+    input_ids: Tensor
+    batch: Batch
+
+
 class Worker:
     """Scans units and holds the states of all scanned layers.
 
     Covers `units`; a unit that fails leaves the states unusable, the worker is then to be dropped.
+    Where a device runs out of memory, the batch is halved and done again, and so are the batches of
+    all units after; `n_halved` counts that and `tokens_per_batch` is what is left. On a CPU several
+    batches run at once, each on its share of the cores.
     """
 
     def __init__(
@@ -53,15 +67,18 @@ class Worker:
         model: GatedModel,
         settings: ScanSettings,
         state_device: torch.device,
-        reduce: Reduce,
+        update: Update,
         states: Mapping[int, LayerState] | None = None,
         units: tuple[int, ...] = (),
     ) -> None:
         self._model = model
         self._settings = settings
         self._device = state_device
-        self._reduce = reduce
+        self._update = update
         self.units = units
+        self.tokens_per_batch = settings.tokens_per_batch
+        self.n_halved = 0
+        self._layer_locks = {layer: threading.Lock() for layer in model.layers}
         self.states: dict[int, LayerState] = dict(states or {}) or {
             layer: LayerState.empty(settings.state(model, layer), state_device)
             for layer in model.layers
@@ -70,14 +87,22 @@ class Worker:
     def scan(self, unit_id: int, examples: UnitExamples, progress: Callable[[int], None]) -> int:
         """Count one unit; gives its padded tokens, and tells `progress` the tokens of each batch.
 
-        Raises GatescopeError at NaN or infinity.
+        Raises GatescopeError at NaN or infinity, and where one example alone is too large for the
+        memory of the device.
         """
-        ids = examples.input_ids
-        lengths = np.array([len(row) for row in ids], dtype=np.int64)
+        lengths = np.array([len(row) for row in examples.input_ids], dtype=np.int64)
+        batches = length_sorted_batches(lengths, self.tokens_per_batch)
         padded = 0
-        for rows in length_sorted_batches(lengths, self._settings.tokens_per_batch):
-            padded += self._scan_batch([ids[row] for row in rows], examples.first_example + rows)
-            progress(int(lengths[rows].sum()))
+
+        def scanned(prepared: _Prepared) -> int:
+            return self._scan_batch(examples, prepared, frozenset(), frozenset())
+
+        with streams(self._model) as pool:
+            # All are prepared while the first are scanned: they are small beside activations.
+            done = pool.map(scanned, (self._prepare(examples, rows) for rows in batches))
+            for rows, n_padded in zip(batches, done, strict=True):
+                padded += n_padded
+                progress(int(lengths[rows].sum()))
         for layer, state in self.states.items():
             if not bool(state.healthy):
                 raise GatescopeError(
@@ -104,19 +129,64 @@ class Worker:
         last = examples.first_example + len(examples.input_ids) - 1
         return f"examples {examples.first_example} to {last}"
 
-    def _scan_batch(self, rows: list[np.ndarray], example_ids: np.ndarray) -> int:
-        skip = 1 if self._settings.skip_bos else 0
-        input_ids, on_cpu = padded_batch(rows, example_ids, self._settings.seed, skip)
-        batch = on_cpu.to(self._device)
+    def _prepare(self, examples: UnitExamples, rows: np.ndarray) -> _Prepared:
+        input_ids, batch = padded_batch(
+            [examples.input_ids[row] for row in rows],
+            examples.first_example + rows,
+            self._settings.seed,
+            1 if self._settings.skip_bos else 0,
+        )
+        if self._model.device.type == "cuda":
+            # From pinned memory the copy runs beside the kernels of the batch before.
+            input_ids = input_ids.pin_memory().to(self._model.device, non_blocking=True)
+        return _Prepared(rows, input_ids, batch.to(self._device))
+
+    def _scan_batch(
+        self,
+        examples: UnitExamples,
+        prepared: _Prepared,
+        done: frozenset[int],
+        begun: frozenset[int],
+    ) -> int:
+        """One forward pass; gives its padded tokens.
+
+        Layers in `done` have counted these examples already, and those in `begun` may have let some
+        into their lists, when the memory ran out.
+        """
+        started: set[int] = set()
+        finished: set[int] = set()
 
         def consume(layer: int, gate: Tensor, in_: Tensor) -> None:
-            self.states[layer].update(
-                batch,
-                gate.to(self._device),
-                in_.to(self._device),
-                self._model.act_fns[layer],
-                self._reduce,
-            )
+            if layer in done:
+                return
+            started.add(layer)
+            values = gate.to(self._device), in_.to(self._device)
+            act_fn = self._model.act_fns[layer]
+            with self._layer_locks[layer]:
+                if layer in begun:
+                    self.states[layer].update(prepared.batch, *values, act_fn, again=True)
+                else:
+                    self._update(self.states[layer], prepared.batch, *values, act_fn)
+            finished.add(layer)
 
-        self._model.run(input_ids, consume)
-        return input_ids.numel()
+        try:
+            self._model.run(prepared.input_ids, consume)
+            return prepared.input_ids.numel()
+        except torch.OutOfMemoryError as error:
+            n_tokens = prepared.input_ids.numel()
+            if len(prepared.rows) == 1:
+                raise GatescopeError(
+                    f"{self._model.device} ran out of memory at one example of {n_tokens} tokens; "
+                    "lower corpus.max_length, or set scan.state_device=cpu"
+                ) from error
+        # Outside of the handler, whose traceback holds the tensors of the pass that failed.
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self.n_halved += 1
+        self.tokens_per_batch = min(self.tokens_per_batch, max(1, n_tokens // 2))
+        padded = 0
+        for half in np.array_split(prepared.rows, 2):
+            padded += self._scan_batch(
+                examples, self._prepare(examples, half), done | finished, begun | started
+            )
+        return padded

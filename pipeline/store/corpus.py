@@ -20,7 +20,7 @@ from pipeline.schema import corpus_schema
 from pipeline.store.parquet import WRITE_OPTIONS, encodings
 from pipeline.store.place import Place
 
-# Units of one part file: about 4 million tokens at the default unit.
+# Units of one part file: 4 or 16 million tokens at the default units, held until it is written.
 _UNITS_PER_PART = 64
 # example_id shares an int64 with the score in the lists' keys (reduce/signs.py).
 MAX_EXAMPLES = 2**32 - 1
