@@ -20,16 +20,16 @@ scoped as (
     select null as layer, x, y from points
 ),
 
+-- The mean of the first and the last rank of its ties.
 ranked as (
     select
         layer,
         x,
         y,
-        rank() over (partition by layer order by x)
-        + (count(*) over (partition by layer, x) - 1) / 2 as rank_x,
-        rank() over (partition by layer order by y)
-        + (count(*) over (partition by layer, y) - 1) / 2 as rank_y
+        (rank() over by_x + count(*) over by_x) / 2 as rank_x,
+        (rank() over by_y + count(*) over by_y) / 2 as rank_y
     from scoped
+    window by_x as (partition by layer order by x), by_y as (partition by layer order by y)
 )
 
 select

@@ -34,6 +34,8 @@ hits as (
     inner join wanted as w on e.peak_token = w.token_id
     where e.ranking = $ranking
     group by e.layer, e.neuron, e.combo, w.token
+    order by n_examples desc, best_score desc, e.layer, e.neuron, e.combo, w.token
+    limit $n
 ),
 
 lists as (
@@ -43,7 +45,9 @@ lists as (
         combo,
         count(*) as n_list
     from examples
-    where ranking = $ranking
+    where
+        ranking = $ranking
+        and (layer, neuron, combo) in (select (h.layer, h.neuron, h.combo) from hits as h)
     group by layer, neuron, combo
 )
 
@@ -63,4 +67,3 @@ inner join lists as l
     on h.layer = l.layer and h.neuron = l.neuron and h.combo = l.combo
 left join neurons as n on h.layer = n.layer and h.neuron = n.neuron
 order by h.n_examples desc, h.best_score desc, h.layer, h.neuron, h.combo, h.token
-limit $n

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, SupportsIndex
 
 import duckdb
+import numpy as np
 
 from pipeline.errors import GatescopeError
 from pipeline.query.named import Query, load_queries, load_views
@@ -47,6 +48,7 @@ class Dataset:
         self.source = source
         self.manifest = source.manifest
         self._queries = load_queries()
+        self._n_neurons: dict[int, int] = {}
         # Where DuckDB spills what memory does not hold; by default it would be the working folder.
         self._scratch = tempfile.TemporaryDirectory(prefix="gatescope-")
         self._connection = duckdb.connect(
@@ -61,7 +63,8 @@ class Dataset:
     def _create_views(self) -> None:
         if self.source.filesystem is not None:
             self._connection.register_filesystem(self.source.filesystem)
-        self._connection.execute("set parquet_metadata_cache = true")
+        # Global, for every call works on a cursor, which takes no setting of its connection.
+        self._connection.execute("set global parquet_metadata_cache = true")
         tables = list(self.source.files)
         for table in tables:
             scan = scan_of(self.source, table)
@@ -139,17 +142,20 @@ class Dataset:
         layer, neuron = self._require_neuron(layer, neuron)
 
         def rows(table: str, order: str) -> tuple[dict[str, Any], ...]:
-            relation = self._relation(
-                f"from {table} where layer = $layer and neuron = $neuron order by {order}",
-                {"layer": layer, "neuron": neuron},
-            )
-            names = relation.columns
+            # Not a relation: that would be planned twice, once for its columns.
             with user_errors(self.tables):
-                return tuple(dict(zip(names, row, strict=True)) for row in relation.fetchall())
+                result = self._connection.cursor().execute(
+                    f"from {table} where layer = $layer and neuron = $neuron order by {order}",
+                    {"layer": layer, "neuron": neuron},
+                )
+                columns = {name: _values(column) for name, column in result.fetchnumpy().items()}
+            rows = zip(*columns.values(), strict=True)
+            return tuple(dict(zip(columns, row, strict=True)) for row in rows)
 
         examples = rows("examples", 'combo, ranking, "rank"')
+        tokens = self._tokens
         for example in examples:
-            example["tokens"] = [self._token(token_id) for token_id in example["token_ids"]]
+            example["tokens"] = [tokens.get(t) or self._token(t) for t in example["token_ids"]]
         return Neuron(
             model=str(self.manifest.get("model", {}).get("name", "")),
             row=rows("neurons", "neuron")[0],
@@ -177,13 +183,14 @@ class Dataset:
         if neuron is None:
             return layer, 0
         neuron = _index("neuron", neuron)
-        with user_errors(self.tables):
-            found = self._relation(f"select count(*) from neurons where layer = {layer}", {})
-            (n_neurons,) = found.fetchall()[0]
-        if not 0 <= neuron < n_neurons:
+        if layer not in self._n_neurons:
+            with user_errors(self.tables):
+                found = self._relation(f"select count(*) from neurons where layer = {layer}", {})
+                (self._n_neurons[layer],) = found.fetchall()[0]
+        if not 0 <= neuron < self._n_neurons[layer]:
             raise GatescopeError(
                 f"neuron {layer}.{neuron} does not exist; the neurons of layer {layer} are 0 to "
-                f"{n_neurons - 1}"
+                f"{self._n_neurons[layer] - 1}"
             )
         return layer, neuron
 
@@ -201,6 +208,17 @@ def scan_of(source: Source, table: str) -> str:
 def quoted(text: str) -> str:
     """A SQL string literal."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def _values(column: Any) -> list[Any]:
+    """A column of NumPy's as Python values, those of lists too: far faster than DuckDB makes them.
+
+    A missing value is masked in a column, and becomes None.
+    """
+    values: list[Any] = column.tolist()
+    if column.dtype == object:
+        return [v.tolist() if isinstance(v, np.ndarray) else v for v in values]
+    return values
 
 
 def _index(what: str, value: Any) -> int:

@@ -1,8 +1,12 @@
-"""How every table is written: zstd, page index, floats BYTE_STREAM_SPLIT (DESIGN section 3)."""
+"""How every table is written: zstd, page index, floats BYTE_STREAM_SPLIT (DESIGN section 3).
+
+What was measured for these choices is in the log of benchmarks/README.md.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,9 +17,21 @@ from pipeline.store.place import Place
 
 WRITE_OPTIONS: Final[dict[str, Any]] = {
     "compression": "zstd",
-    "write_statistics": True,
     "write_page_index": True,
 }
+# Integers of many values, mostly small: split into bytes, the upper ones are nearly free, while a
+# dictionary is as large as what it stands for.
+_SPLIT_INTEGERS: Final = (
+    "example_id",
+    "position",
+    "peak_token",
+    "window_start",
+    "token_ids",
+    "input_ids",
+)
+# What tables are sorted by and rows are looked up by. DuckDB merges the statistics of every column
+# of every row group before a query begins, which with all columns takes longer than the query.
+_KEYS: Final = ("layer", "neuron", "example_id", "token_id")
 
 
 def _leaf_paths(field: pa.Field) -> Iterable[tuple[str, pa.DataType]]:
@@ -26,13 +42,20 @@ def _leaf_paths(field: pa.Field) -> Iterable[tuple[str, pa.DataType]]:
 
 
 def encodings(schema: pa.Schema) -> dict[str, Any]:
-    """BYTE_STREAM_SPLIT for floats, dictionaries for the rest."""
+    """BYTE_STREAM_SPLIT for floats and large integers, dictionaries for the rest.
+
+    Statistics are those of the keys that come first, by which the rows are sorted.
+    """
     leaves = [leaf for field in schema for leaf in _leaf_paths(field)]
-    floats = [path for path, type_ in leaves if pa.types.is_floating(type_)]
-    others = [path for path, type_ in leaves if not pa.types.is_floating(type_)]
+    split = [
+        path
+        for path, type_ in leaves
+        if pa.types.is_floating(type_) or path.split(".")[0] in _SPLIT_INTEGERS
+    ]
     return {
-        "use_dictionary": others,
-        "column_encoding": dict.fromkeys(floats, "BYTE_STREAM_SPLIT") or None,
+        "use_dictionary": [path for path, _ in leaves if path not in split],
+        "column_encoding": dict.fromkeys(split, "BYTE_STREAM_SPLIT") or None,
+        "write_statistics": list(takewhile(lambda name: name in _KEYS, schema.names)),
     }
 
 
