@@ -24,32 +24,32 @@ import copy
 import itertools
 import json
 import os
-import re
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 # As the command `gatescope` does, before torch is loaded: threads that wait do not spin.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import numpy as np
 import torch
+from random_llama import SHAPE, random_llama, random_texts
 from torch import Tensor
+from whole_run import marginal_rate
 
-CHECKOUT = Path(__file__).resolve().parents[1]
-SHARED = CHECKOUT.parent / "shared" / "data"
+from pipeline.provenance import provenance
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 RANDOM = "random"
 K = 16
 Best = tuple[Tensor, Tensor]  # the largest |value| of some examples, their ids: [k layer neuron]
 QUANTITIES = ("gate", "in", "act", "post")
 HOOKS = {"gate": "hook_pre", "in": "hook_pre_linear", "post": "hook_post"}
-_SHAPE = ("D_MODEL", "LAYERS", "D_MLP", "HEADS")
 _HAS_SIGN = {"+": torch.gt, "-": torch.lt}
 _N_WARM_UP, _N_RANDOM = 3, 256
 
@@ -134,24 +134,6 @@ def hook(hf_model: Any) -> tuple[Any, Any]:
     return build_bridge_from_module(hf_model, kind, hf_config=config), act_fn
 
 
-def random_llama(shape: Sequence[int], device: torch.device) -> Any:
-    """A Llama of random float32 weights; `shape` is d_model, layers, d_mlp, heads."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    names = ("hidden_size", "num_hidden_layers", "intermediate_size", "num_attention_heads")
-    sizes: dict[str, Any] = dict(zip(names, shape, strict=True))
-    torch.manual_seed(0)
-    with device:
-        return LlamaForCausalLM(LlamaConfig(**sizes)).eval()
-
-
-def random_ids(n_examples: int, d_vocab: int) -> list[list[int]]:
-    """Texts of 256 to 512 random tokens."""
-    draw = torch.Generator().manual_seed(0)
-    lengths = torch.randint(256, 513, (n_examples,), generator=draw).tolist()
-    return [torch.randint(3, d_vocab, (n,), generator=draw).tolist() for n in lengths]
-
-
 def tokenised(folder: str, texts: Sequence[str]) -> list[list[int]]:
     """The token ids of each text as a scan reads them: BOS (or EOS) once."""
     from transformers import AutoTokenizer
@@ -186,43 +168,6 @@ def measure_original(hf_model: Any, rows: Sequence[list[int]]) -> dict[str, Any]
     }
 
 
-def run_gatescope(settings: dict[str, Any], output: Path) -> dict[str, float]:
-    """One `gatescope run`: its tokens, the seconds of the whole command, its scan's tokens/s."""
-    words = [f"{key}={value}" for key, value in settings.items()]
-    command = [sys.executable, "-m", "pipeline", "run", *words, f'output="{output}"']
-    start = time.perf_counter()
-    subprocess.run(command, cwd=CHECKOUT, stdout=subprocess.DEVNULL, check=True)
-    seconds = time.perf_counter() - start
-    manifest = json.loads((output / "manifest.json").read_text())
-    tokens, scan = manifest["corpus"]["n_tokens"], manifest["scan"]["tokens_per_s"]
-    rates = {"tokens_per_s": round(tokens / seconds, 1), "scan_tokens_per_s": round(scan, 1)}
-    return {"tokens": tokens, "seconds": round(seconds, 3), **rates}
-
-
-def measure_gatescope(settings: dict[str, Any], rows: Sequence[Any], folder: str) -> dict[str, Any]:
-    """`gatescope run` on a quarter of the rows of a corpus and on all; what it writes is kept."""
-    runs = []
-    for n in (max(1, len(rows) // 4), len(rows)):
-        path = Path(folder, f"{n}.jsonl")
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows[:n]))
-        runs.append(run_gatescope({**settings, "corpus.path": f'"{path}"'}, path.with_suffix("")))
-    few, whole = runs
-    rate = (whole["tokens"] - few["tokens"]) / (whole["seconds"] - few["seconds"])
-    return {"marginal_tokens_per_s": round(rate, 1), "quarter": few, "whole": whole}
-
-
-def machine(device: torch.device) -> dict[str, Any]:
-    """The processor, its cores and threads, and the accelerator, if it is used."""
-    info = Path("/proc/cpuinfo")
-    named = re.search(r"model name\s*: (.*)", info.read_text() if info.exists() else "")
-    return {
-        "processor": named[1] if named else None,
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "accelerator": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
-    }
-
-
 def measure(options: argparse.Namespace, scratch: str) -> dict[str, Any]:
     """Both sides on the same texts; `scratch` is an empty folder, for models and datasets."""
     from transformers import AutoModelForCausalLM
@@ -238,17 +183,21 @@ def measure(options: argparse.Namespace, scratch: str) -> dict[str, Any]:
         hf_model.to(device)
     corpus, key = ("tokenized", "input_ids") if options.texts == RANDOM else ("local", "text")
     if options.texts == RANDOM:
-        rows = lines = random_ids(options.max_examples or _N_RANDOM, hf_model.config.vocab_size)
+        n, d_vocab = options.max_examples or _N_RANDOM, hf_model.config.vocab_size
+        drawn = random_texts(np.random.default_rng(0), n, (256, 512), d_vocab)
+        rows = lines = [ids.tolist() for ids in drawn]
     else:
         lines = json.loads(Path(options.texts).read_text())[: options.max_examples]
         rows = tokenised(folder, lines)
     original = measure_original(hf_model, [ids[:limit] for ids in rows])
+    made = provenance()
     found: dict[str, Any] = {
         "what": "against_the_original",
         "model": f"random Llama {options.random_llama}" if options.random_llama else folder,
         "texts": options.texts,
-        "hardware": machine(device),
-        "versions": {name: version(name) for name in ("torch", "transformers", "transformer-lens")},
+        "device": str(device),
+        "hardware": made["hardware"],
+        "versions": made["packages"],
         "original": original,
     }
     if options.only_original:
@@ -257,7 +206,7 @@ def measure(options: argparse.Namespace, scratch: str) -> dict[str, Any]:
     torch.cuda.empty_cache()  # for Gatescope, which has a process of its own
     settings = {"model.name": f'"{folder}"', "model.device": options.device, "corpus": corpus}
     settings |= {"corpus.max_length": limit}
-    gatescope = measure_gatescope(settings, [{key: line} for line in lines], scratch)
+    gatescope = marginal_rate(settings, [{key: line} for line in lines], Path(scratch))
     if original["tokens"] != gatescope["whole"]["tokens"]:
         raise SystemExit(f"not the same tokens: {original} and {gatescope}")
     ratio = gatescope["marginal_tokens_per_s"] / original["tokens_per_s"]
@@ -269,7 +218,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     stories = SHARED / "tinystories_1000.json"
     parser.add_argument("model", nargs="?", help="a folder", default=str(SHARED / "stories260K"))
     parser.add_argument("texts", nargs="?", help="a JSON list, or `random`", default=str(stories))
-    parser.add_argument("--random-llama", nargs=4, type=int, metavar=_SHAPE)
+    parser.add_argument("--random-llama", nargs=4, type=int, metavar=SHAPE)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--max-examples", type=int, help=f"default all, or {_N_RANDOM} random ones")
     parser.add_argument("--max-length", type=int, default=1024, help="tokens of a text")

@@ -1,21 +1,24 @@
-"""The scan against the bare forward of the same model, interleaved in one process.
+r"""The scan against the bare forward of the same model, interleaved in one process.
 
     python benchmarks/scan_throughput.py                             # a random Llama on the CPU
     python benchmarks/scan_throughput.py --model FOLDER --lengths 64 256
-    python benchmarks/scan_throughput.py --device cuda --shape 4096 32 11008 32 \\
+    python benchmarks/scan_throughput.py --device cuda --shape 4096 32 11008 32 \
         --dtype bfloat16 --lengths 1024 1024 --examples 64
 
 Each round takes new random texts and times, one after the other: the bare Hugging Face body (its
 own attention, length-sorted, `--bare-batch` texts at once, no logits, no cache), the hooked forward
 alone, the reduction with lists that nothing can enter, and the scan. The parts are differences of
 these. Lists are first filled by `--warm` texts, as early in a corpus nearly every text enters them.
-Snapshots are timed once. One line of JSON is printed. It needs no Ray, Hydra, DuckDB or datasets.
+Snapshots are timed once. One line of JSON is printed. It needs no Ray, Hydra, DuckDB or datasets,
+but for `--command N`: then `gatescope run` scans a quarter of N texts and all of them, everything
+on, between two bare forward passes over the N, and its marginal rate is set against theirs.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import functools
 import json
 import os
 import statistics
@@ -23,6 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 # As the command `gatescope` does, before torch is loaded: threads that wait do not spin.
@@ -31,6 +35,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 import torch
 import transformers
+from random_llama import SHAPE, random_llama, random_texts
+from whole_run import marginal_rate
 
 from pipeline.config import ModelConfig
 from pipeline.model import GatedModel, ModelInfo, inspect_model, load_model
@@ -54,7 +60,7 @@ def parsed() -> argparse.Namespace:
         type=int,
         nargs=4,
         default=(512, 6, 1408, 8),
-        metavar=("D_MODEL", "LAYERS", "D_MLP", "HEADS"),
+        metavar=SHAPE,
     )
     parser.add_argument(
         "--kv-heads", type=int, help="of the random Llama; default as many as heads"
@@ -69,6 +75,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16"))
     parser.add_argument("--device", default="auto")
     parser.add_argument("--compile", default="true", choices=("true", "false"))
+    parser.add_argument("--command", type=int, metavar="N", help="and `gatescope run` on N texts")
     return parser.parse_args()
 
 
@@ -79,34 +86,20 @@ def models(args: argparse.Namespace) -> tuple[torch.nn.Module, GatedModel]:
         hooked = load_model(config, inspect_model(config))
         bare = transformers.AutoModel.from_pretrained(args.model, dtype=hooked.dtype)
         return bare.to(hooked.device).eval(), hooked
-    d_model, n_layers, d_mlp, n_heads = args.shape
-    hf_config = transformers.LlamaConfig(
-        hidden_size=d_model,
-        num_hidden_layers=n_layers,
-        intermediate_size=d_mlp,
-        num_attention_heads=n_heads,
-        num_key_value_heads=args.kv_heads or n_heads,
-        vocab_size=args.vocab,
-        max_position_embeddings=max(args.lengths),
-    )
     cuda = args.device.startswith("cuda") or (args.device == "auto" and torch.cuda.is_available())
     default = torch.bfloat16 if cuda else torch.float32
     dtype = default if args.dtype == "auto" else getattr(torch, args.dtype)
     device = torch.device(("cuda" if cuda else "cpu") if args.device == "auto" else args.device)
-    torch.manual_seed(0)
-    torch.set_default_dtype(dtype)
-    with device:
-        causal = transformers.LlamaForCausalLM(hf_config)
-    torch.set_default_dtype(torch.float32)
+    causal = random_llama(args.shape, device, dtype, d_vocab=args.vocab, n_kv_heads=args.kv_heads)
     info = ModelInfo(
         name="random",
         location="nowhere",
         revision=None,
         architecture=type(causal).__name__,
-        n_layers=n_layers,
+        n_layers=args.shape[1],
         d_vocab=args.vocab,
-        max_positions=max(args.lengths),
-        hf_config=hf_config,
+        max_positions=None,
+        hf_config=causal.config,
     )
     # The bare body shares the weights, and loses none of its own modules to the hooks.
     body = causal.model
@@ -149,6 +142,44 @@ def closed(worker: Worker) -> Worker:
     return worker
 
 
+def measured_command(
+    args: argparse.Namespace, bare: torch.nn.Module, model: GatedModel
+) -> dict[str, Any]:
+    """The marginal rate of `gatescope run` against the bare forward before and after it."""
+    rows = random_texts(np.random.default_rng(1), args.command, args.lengths, args.vocab)
+    n_tokens = sum(map(len, rows))
+
+    def bare_rate() -> float:
+        work = functools.partial(bare_forward, bare, rows, args.bare_batch, model.device)
+        return n_tokens / timed(work, model.device)
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = args.model
+        if folder is None:
+            folder = f"{scratch}/model"
+            cpu = torch.device("cpu")
+            random_llama(
+                args.shape, cpu, model.dtype, d_vocab=args.vocab, n_kv_heads=args.kv_heads
+            ).save_pretrained(folder)
+        settings = {
+            "model.name": f'"{folder}"',
+            "model.device": model.device,
+            "model.dtype": str(model.dtype).removeprefix("torch."),
+            "corpus": "tokenized",
+            "scan.compile": args.compile,
+        }
+        before = bare_rate()
+        found = marginal_rate(
+            settings, [{"input_ids": ids.tolist()} for ids in rows], Path(scratch)
+        )
+        bare_rates = [before, bare_rate()]
+    return {
+        **found,
+        "bare_forward_tokens_per_s": [round(rate, 1) for rate in bare_rates],
+        "ratio": round(found["marginal_tokens_per_s"] / statistics.mean(bare_rates), 3),
+    }
+
+
 def measured(args: argparse.Namespace) -> dict[str, Any]:
     """All rounds, as the line of JSON."""
     bare, model = models(args)
@@ -173,9 +204,8 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
 
     def texts(n: int) -> UnitExamples:
         nonlocal n_scanned
-        lengths = rng.integers(args.lengths[0], args.lengths[1] + 1, n)
         first, n_scanned = n_scanned, n_scanned + n
-        return UnitExamples(first, [rng.integers(1, args.vocab, length) for length in lengths])
+        return UnitExamples(first, random_texts(rng, n, args.lengths, args.vocab))
 
     few = texts(8)
     bare_forward(bare, few.input_ids, args.bare_batch, model.device)
@@ -252,6 +282,7 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
         "state_gib": round(n_state_bytes / 2**30, 3),
         "snapshot_s": round(snapshot_s, 2),
         "peak_memory_gib": None if peak is None else round(peak / 2**30, 2),
+        "command": measured_command(args, bare, model) if args.command else None,
     }
 
 

@@ -141,26 +141,30 @@ class Dataset:
         """
         layer, neuron = self._require_neuron(layer, neuron)
 
-        def rows(table: str, order: str) -> tuple[dict[str, Any], ...]:
-            # Not a relation: that would be planned twice, once for its columns.
+        def columns(table: str, scan: str) -> dict[str, np.ndarray]:
+            # Not a relation: that would be planned twice, once for its columns. And NumPy's lists,
+            # as DuckDB takes several times longer for Python's.
             with user_errors(self.tables):
                 result = self._connection.cursor().execute(
-                    f"from {table} where layer = $layer and neuron = $neuron order by {order}",
+                    f"from {scan} where layer = $layer and neuron = $neuron",
                     {"layer": layer, "neuron": neuron},
                 )
-                columns = {name: _values(column) for name, column in result.fetchnumpy().items()}
-            rows = zip(*columns.values(), strict=True)
-            return tuple(dict(zip(columns, row, strict=True)) for row in rows)
+                found: dict[str, np.ndarray] = result.fetchnumpy()
+                return found
 
-        examples = rows("examples", 'combo, ranking, "rank"')
-        tokens = self._tokens
-        for example in examples:
-            example["tokens"] = [tokens.get(t) or self._token(t) for t in example["token_ids"]]
+        examples = columns("examples", "examples")
+        examples["tokens"] = self._tokens_of(examples["token_ids"])
+        # Small tables are bound faster without the files of other layers; one with many row groups
+        # is not, as DuckDB then merges their statistics first.
+        neurons, stats = (
+            columns(table, scan_of(self.source, table, layer))
+            for table in ("neurons", "sign_stats")
+        )
         return Neuron(
             model=str(self.manifest.get("model", {}).get("name", "")),
-            row=rows("neurons", "neuron")[0],
-            stats=rows("sign_stats", "combo"),
-            examples=examples,
+            row=_rows(neurons)[0],
+            stats=_rows(stats, "combo"),
+            examples=_rows(examples, "combo", "ranking", "rank"),
         )
 
     def _relation(self, statement: str, values: dict[str, Any]) -> duckdb.DuckDBPyRelation:
@@ -168,12 +172,25 @@ class Dataset:
             return self._connection.cursor().sql(statement, params=values)
 
     @cached_property
-    def _tokens(self) -> dict[int, str]:
+    def _tokens(self) -> np.ndarray:
+        """The token of each id; of one that `vocab` lacks, the id."""
         rows = self._relation("select token_id, token from vocab", {}).fetchall()
-        return {token_id: token for token_id, token in rows if token is not None}
+        known = {token_id: token for token_id, token in rows if token is not None}
+        n_tokens = max(known, default=0) + 1
+        return np.array([known.get(i, f"<id {i}>") for i in range(n_tokens)], dtype=object)
 
-    def _token(self, token_id: int) -> str:
-        return self._tokens.get(token_id, f"<id {token_id}>")
+    def _tokens_of(self, token_ids: np.ndarray) -> np.ndarray:
+        """Arrays of tokens for arrays of ids."""
+        tokens = self._tokens
+        named = np.empty(len(token_ids), dtype=object)
+        for i, ids in enumerate(token_ids):
+            is_known = (ids >= 0) & (ids < len(tokens))
+            if is_known.all():
+                named[i] = tokens[ids]
+            else:
+                absent = np.array([f"<id {token_id}>" for token_id in ids], dtype=object)
+                named[i] = np.where(is_known, tokens[ids * is_known], absent)
+        return named
 
     def _require_neuron(self, layer: Any, neuron: Any) -> tuple[int, int]:
         layer = _index("layer", layer)
@@ -195,9 +212,13 @@ class Dataset:
         return layer, neuron
 
 
-def scan_of(source: Source, table: str) -> str:
-    """The SQL that reads a table's files, from the listing made when the dataset was opened."""
-    files = ", ".join(quoted(path) for path in source.files[table])
+def scan_of(source: Source, table: str, layer: int | None = None) -> str:
+    """The SQL that reads a table's files, from the listing made when the dataset was opened.
+
+    With a `layer` those of its partition alone.
+    """
+    paths = source.files[table] if layer is None else source.layer_files(table, layer)
+    files = ", ".join(map(quoted, paths))
     if table not in LAYER_TABLES or "=" in source.root:
         # DuckDB takes any `key=value` of the path for a column, those above the dataset too. The
         # layer is in the files as well; without its folders they are all opened, that is all.
@@ -210,15 +231,19 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _values(column: Any) -> list[Any]:
-    """A column of NumPy's as Python values, those of lists too: far faster than DuckDB makes them.
-
-    A missing value is masked in a column, and becomes None.
-    """
+def _values(column: np.ndarray) -> list[Any]:
+    """A column, and lists in it, as Python values; what is masked is missing, and None."""
     values: list[Any] = column.tolist()
     if column.dtype == object:
         return [v.tolist() if isinstance(v, np.ndarray) else v for v in values]
     return values
+
+
+def _rows(columns: dict[str, np.ndarray], *order: str) -> tuple[dict[str, Any], ...]:
+    """Columns as rows of Python values, sorted by those in `order`."""
+    values = zip(*map(_values, columns.values()), strict=True)
+    rows = (dict(zip(columns, row, strict=True)) for row in values)
+    return tuple(sorted(rows, key=lambda row: [row[name] for name in order]))
 
 
 def _index(what: str, value: Any) -> int:

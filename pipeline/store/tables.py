@@ -12,15 +12,11 @@ import pyarrow.parquet as pq
 from jaxtyping import Bool
 
 from pipeline.schema import CLASS_COLUMNS, LAYERS, NEURONS, VOCAB
-from pipeline.store.parquet import layer_part, write_table
+from pipeline.store.parquet import layer_part, row_groups, write_table
 from pipeline.store.place import Place
 
 # Rows of a row group of the tables that have one row a neuron or token.
 _ROWS = 1 << 16
-
-
-def _rows(table: pa.Table) -> list[pa.Table]:
-    return [table.slice(start, _ROWS) for start in range(0, len(table), _ROWS)] or [table]
 
 
 def write_neurons(place: Place, layer: int, columns: dict[str, Any]) -> int:
@@ -34,7 +30,7 @@ def write_neurons(place: Place, layer: int, columns: dict[str, Any]) -> int:
         }
     )
     table = table.select(NEURONS.names).cast(NEURONS)
-    return write_table(place, layer_part("neurons", layer), NEURONS, _rows(table))
+    return write_table(place, layer_part("neurons", layer), NEURONS, row_groups(table, _ROWS))
 
 
 def _read_column(place: Place, layer: int, column: str) -> Any:
@@ -74,4 +70,4 @@ def write_vocab(place: Place, tokens: Sequence[str], bytes_: Sequence[bytes | No
         [pa.array(range(len(tokens)), pa.int32()), list(tokens), pa.array(bytes_, pa.binary())],
         schema=VOCAB,
     )
-    return write_table(place, "vocab/part-00000.parquet", VOCAB, _rows(table))
+    return write_table(place, "vocab/part-00000.parquet", VOCAB, row_groups(table, _ROWS))
