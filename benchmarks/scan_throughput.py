@@ -29,8 +29,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-# As the command `gatescope` does, before torch is loaded: threads that wait do not spin.
+# As the command `gatescope` does (pipeline/cli.py says why), before torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 import numpy as np
 import torch
@@ -187,7 +188,8 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
     n_state_bytes = state_bytes(model, settings)
     tokens_per_batch = args.tokens_per_batch or choose_tokens_per_batch(model, 2 * n_state_bytes)
     settings = ScanSettings(16, 16, RANKINGS, 48, 15, True, tokens_per_batch, 0)
-    update, compiled = choose_update(args.compile, 0, model.device)
+    states = settings.state(model, model.layers[0])
+    update, compiled = choose_update(args.compile, 0, model.device, states)
 
     def worker(by: Update) -> Worker:
         return Worker(model, settings, model.device, by)

@@ -34,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Read as torch is loaded, which is later. Threads that spin while they wait take the cores from
     # those that work: on a machine with other work to do a scan was 20 times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Large pages for large tensors, where Linux has them: a scan is 7% faster, as the lists of its
+    # state lie far apart and a forward asks for fresh memory at every step.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal without UTF-8 shows \u2026 rather than ending the command.

@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from scipy.special import betaincinv
 
 from pipeline.naming import IO_CLASSES
 from pipeline.weights import NeuronWeights, io_classes, neuron_weights, random_cosine_interval
@@ -152,6 +153,14 @@ def test_randomness_region_of_the_paper(d_model: int, bound: float) -> None:
     low, high = random_cosine_interval(d_model)
     assert round(high, 3) == bound
     assert low == -high
+
+
+@pytest.mark.parametrize("d_model", [2, 3, 64, 4096, 16384])
+@pytest.mark.parametrize("p", [0.5, 0.05, 0.001])
+def test_randomness_region_is_that_of_the_beta_distribution(d_model: int, p: float) -> None:
+    shape = (d_model - 1) / 2
+    low = 2 * float(betaincinv(shape, shape, p / 2)) - 1
+    assert random_cosine_interval(d_model, p) == pytest.approx((low, -low), abs=1e-8)
 
 
 @pytest.mark.parametrize(("d_model", "p"), [(3, 0.05), (16, 0.05), (16, 0.5), (64, 0.01)])

@@ -94,7 +94,8 @@ def _scanned(update: Update) -> Worker:
     assert len(model.layers) == 3
     rng = np.random.default_rng(0)
     rows = [rng.integers(1, model.d_vocab, size=n).tolist() for n in (9, 3, 7, 7, 1, 5, 8)]
-    settings = replace(_SETTINGS, k=3, rankings=RANKINGS)
+    # All examples in one batch.
+    settings = replace(_SETTINGS, k=3, rankings=RANKINGS, tokens_per_batch=4096)
     worker = Worker(model, settings, torch.device("cpu"), update)
     told: list[int] = []
     worker.scan(0, _unit(*rows), told.append)

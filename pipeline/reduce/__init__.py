@@ -13,7 +13,7 @@ from pipeline.reduce.lists import (
     flip_totals,
     rank_lists,
 )
-from pipeline.reduce.native import NativeUpdate
+from pipeline.reduce.native import NativeUpdate, definitions
 from pipeline.reduce.signs import BatchReduction, reduce_batch
 from pipeline.reduce.state import LayerState, StateSettings
 
@@ -24,6 +24,7 @@ __all__ = [
     "NativeUpdate",
     "RankedLists",
     "StateSettings",
+    "definitions",
     "drop_duplicates",
     "flip_lists",
     "flip_totals",

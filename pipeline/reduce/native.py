@@ -15,10 +15,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipeline.reduce.batch import Batch
-from pipeline.reduce.state import LayerState
+from pipeline.reduce.state import LayerState, StateSettings
 
 # As update.cpp numbers them.
 _RANKINGS: Final = {"post": 0, "in": 1, "gate": 2, "random": 3}
+_VALUES: Final = {
+    torch.float32: "float",
+    torch.bfloat16: "BFloat16",
+    torch.float16: "_Float16",
+}
 _TWO = ctypes.c_int64 * 2
 # Elements of some vectors of any CPU.
 _VECTORS: Final = 64
@@ -28,7 +33,7 @@ class _Call(ctypes.Structure):
     """`Call` of update.cpp."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("batch", "n_neurons", "n_rankings", "k")),
+        *((name, ctypes.c_int64) for name in ("batch", "n_neurons", "k")),
         *((name, ctypes.c_int64) for name in ("before", "after", "skip", "n_threads")),
         *((f"{name}_strides", _TWO) for name in ("gate", "in", "act")),
         ("random_stride", ctypes.c_int64),
@@ -40,16 +45,19 @@ class _Call(ctypes.Structure):
     )
 
 
+def definitions(settings: StateSettings) -> dict[str, str]:
+    """The macros that update.cpp is compiled with for states of these settings."""
+    return {"VALUE": _VALUES[settings.dtype], "RANKINGS": str(len(settings.rankings))}
+
+
 class NativeUpdate:
-    """What a worker calls in the place of `LayerState.update` where the states are on the CPU."""
+    """What a worker calls in the place of `LayerState.update` where the states are on the CPU.
+
+    `library` is update.cpp with the `definitions` of those states.
+    """
 
     def __init__(self, library: ctypes.CDLL) -> None:
-        # An old compiler has no float16.
-        self._functions = {
-            dtype: getattr(library, name)
-            for dtype in (torch.float32, torch.bfloat16, torch.float16)
-            if hasattr(library, name := f"update_{str(dtype).removeprefix('torch.')}")
-        }
+        self._update = library.update
 
     def __call__(
         self,
@@ -62,7 +70,7 @@ class NativeUpdate:
         """Count a batch and let its best positions into the lists."""
         settings = state.settings
         # Windows are copied as they are.
-        if gate.dtype != settings.dtype or settings.dtype not in self._functions:
+        if gate.dtype != settings.dtype:
             state.update(batch, gate, in_, act_fn)
             return
         gate, in_ = _rows(gate), _rows(in_)
@@ -73,7 +81,6 @@ class NativeUpdate:
         call = _Call(
             batch=gate.shape[0],
             n_neurons=settings.n_neurons,
-            n_rankings=len(settings.rankings),
             k=settings.size,
             before=settings.before,
             after=settings.after,
@@ -98,7 +105,7 @@ class NativeUpdate:
             gate_windows=state.gate.data_ptr(),
             in_windows=state.in_.data_ptr(),
         )
-        self._functions[settings.dtype](ctypes.byref(call))
+        self._update(ctypes.byref(call))
         state.n_tokens += batch.counted.sum()
         state.n_zero.copy_(state.n_tokens - state.counts.sum(0))
 

@@ -1,7 +1,8 @@
 // LayerState.update for CPUs in one pass: totals, best scores, and lists with their windows.
 //
 // The definitions are those of reduce_batch (signs.py) and LayerState.update (state.py), which this
-// is tested against. It is compiled where it runs, by scan/compiled.py, and called by native.py.
+// is tested against. It is compiled where it runs, by scan/compiled.py, and called by native.py: for
+// one type of activations, VALUE (float, BFloat16 or _Float16), and one number of RANKINGS.
 //
 // A thread owns a range of neurons, and so every number of the state that it writes. It takes 16
 // neurons (a tile) of one example at a time, laid side by side in a buffer that stays in its cache:
@@ -53,6 +54,8 @@ inline Floats widened(const _Float16* from) {
 }
 #endif
 
+typedef VALUE Value;
+
 inline bool any(Ints mask) {
   int32_t found = 0;
   for (int lane = 0; lane < LANES; lane++) found |= mask[lane];
@@ -66,7 +69,7 @@ inline Floats kept(Ints where, Floats values) { return (Floats)(where & (Ints)va
 // One call; native.py has the same fields. Strides count elements, the neurons lie side by side.
 struct Call {
   // Sizes, and the first position that counts.
-  int64_t batch, n_neurons, n_rankings, k, before, after, skip, n_threads;
+  int64_t batch, n_neurons, k, before, after, skip, n_threads;
   int64_t gate_strides[2], in_strides[2], act_strides[2];  // example, position
   int64_t random_stride;                                   // example
   int64_t rankings[MOST_RANKINGS];                         // 0 post, 1 in, 2 gate, 3 random
@@ -85,9 +88,8 @@ struct Call {
 namespace {
 
 // One example's activations of a tile, [pos LANES] each, 0 beyond the last neuron.
-template <typename T>
 struct Tile {
-  const T *gate, *in;
+  const Value *gate, *in;
   const float* act;
 };
 
@@ -108,35 +110,58 @@ int64_t key_of(float score, int64_t example_id) {
   return ((int64_t)bits << 32) | (LAST_ID - example_id);
 }
 
-template <typename T>
-void copy_window(T* to, const T* column, int64_t start, int64_t length, int64_t window) {
-  for (int64_t w = 0; w < window; w++) {
-    const int64_t pos = start + w;
-    to[w] = pos >= 0 && pos < length ? column[pos * LANES] : T(0);
+void copy_window(Value* to, const Value* column, int64_t start, int64_t length, int64_t window) {
+  const int64_t first = start < 0 ? -start : 0;
+  const int64_t stop = start + window > length ? length - start : window;
+  for (int64_t w = 0; w < first; w++) to[w] = Value(0);
+  for (int64_t w = first; w < stop; w++) to[w] = column[(start + w) * LANES];
+  for (int64_t w = stop; w < window; w++) to[w] = Value(0);
+}
+
+// What an example puts in the place of a list's worst entry; `at` says where, once that is known.
+struct Entry {
+  int64_t row, key, position, lane, at;
+};
+
+// How many entries ahead memory is asked for: lists lie far apart, and nearly none is in a cache.
+constexpr int64_t AHEAD = 4;
+
+void ask_for(const void* memory, int64_t n_bytes) {
+  for (int64_t byte = 0; byte < n_bytes; byte += 64)
+    __builtin_prefetch((const char*)memory + byte, 1);
+}
+
+// Each entry of another list: first its keys are asked for, then its slot is found and the windows
+// there are asked for, then it is written.
+void enter(const Call& call, std::vector<Entry>& entries, const Tile& tile, int64_t length) {
+  const int64_t window = call.before + 1 + call.after, n = entries.size();
+  Value *gate_windows = (Value*)call.gate_windows, *in_windows = (Value*)call.in_windows;
+  for (int64_t i = 0; i < n + 2 * AHEAD; i++) {
+    if (i < n) ask_for(call.keys + entries[i].row * call.k, 8 * call.k);
+    if (i >= AHEAD && i < n + AHEAD) {
+      Entry& entry = entries[i - AHEAD];
+      int64_t* keys = call.keys + entry.row * call.k;
+      int64_t slot = 0, worst = entry.key;
+      while (keys[slot] != call.worst[entry.row]) slot++;
+      keys[slot] = entry.key;
+      for (int64_t s = 0; s < call.k; s++) worst = keys[s] < worst ? keys[s] : worst;
+      call.worst[entry.row] = worst;
+      entry.at = entry.row * call.k + slot;
+      call.positions[entry.at] = (int32_t)entry.position;
+      ask_for(gate_windows + entry.at * window, window * sizeof(Value));
+      ask_for(in_windows + entry.at * window, window * sizeof(Value));
+    }
+    if (i >= 2 * AHEAD) {
+      const Entry& entry = entries[i - 2 * AHEAD];
+      const int64_t start = entry.position - call.before;
+      copy_window(gate_windows + entry.at * window, tile.gate + entry.lane, start, length, window);
+      copy_window(in_windows + entry.at * window, tile.in + entry.lane, start, length, window);
+    }
   }
 }
 
-// Puts an entry in the place of a list's worst one. `gate` and `in` are columns of a tile.
-template <typename T>
-void enter(const Call& call, int64_t row, int64_t key, int64_t position, const T* gate, const T* in,
-           int64_t length) {
-  const int64_t window = call.before + 1 + call.after;
-  int64_t* keys = call.keys + row * call.k;
-  int64_t slot = 0;
-  while (keys[slot] != call.worst[row]) slot++;
-  keys[slot] = key;
-  int64_t worst = key;
-  for (int64_t s = 0; s < call.k; s++) worst = keys[s] < worst ? keys[s] : worst;
-  call.worst[row] = worst;
-  const int64_t at = row * call.k + slot;
-  call.positions[at] = (int32_t)position;
-  copy_window((T*)call.gate_windows + at * window, gate, position - call.before, length, window);
-  copy_window((T*)call.in_windows + at * window, in, position - call.before, length, window);
-}
-
 // Counts one example's positions of up to LANES neurons, `first` the first of them.
-template <typename T, int RANKINGS>
-void update_tile(const Call& call, int64_t example, int64_t first, int lanes, const Tile<T>& tile) {
+void update_tile(const Call& call, int64_t example, int64_t first, int lanes, const Tile& tile) {
   const int64_t length = call.lengths[example], n_neurons = call.n_neurons;
   const float* random = call.random + example * call.random_stride;
   Floats limit[COMBOS][RANKINGS];
@@ -190,6 +215,8 @@ void update_tile(const Call& call, int64_t example, int64_t first, int lanes, co
     for (int q = 0; q < QUANTITIES; q++)
       for (int c = 0; c < COMBOS; c++) totals[q][c] += __builtin_convertvector(sums[q][c], Doubles);
   }
+  std::vector<Entry> entries;
+  entries.reserve(COMBOS * RANKINGS * LANES);
   for (int c = 0; c < COMBOS; c++)
     for (int lane = 0; lane < lanes; lane++) {
       const int64_t neuron = first + lane;
@@ -200,10 +227,10 @@ void update_tile(const Call& call, int64_t example, int64_t first, int lanes, co
         if (best_at[c][r][lane] < 0) continue;
         const int64_t key = key_of(limit[c][r][lane], call.example_ids[example]);
         const int64_t row = (c * RANKINGS + r) * n_neurons + neuron;
-        if (key > call.worst[row])
-          enter(call, row, key, best_at[c][r][lane], tile.gate + lane, tile.in + lane, length);
+        if (key > call.worst[row]) entries.push_back({row, key, best_at[c][r][lane], lane, 0});
       }
     }
+  enter(call, entries, tile, length);
 }
 
 // Copies [pos width] of rows that lie `stride` apart to [tile pos LANES], 0 beyond `width`.
@@ -221,45 +248,33 @@ void lay_out(T* to, const T* from, int64_t stride, int64_t length, int64_t width
     }
 }
 
-template <typename T, int RANKINGS>
-void update_range(const Call& call, int64_t first, int64_t stop) {
+void update_neurons(const Call& call, int64_t first, int64_t stop) {
   int64_t longest = 0;
   for (int64_t e = 0; e < call.batch; e++)
     longest = call.lengths[e] > longest ? call.lengths[e] : longest;
-  std::vector<T> gate(STRIPE * longest), in(STRIPE * longest);
+  std::vector<Value> gate(STRIPE * longest), in(STRIPE * longest);
   std::vector<float> act(STRIPE * longest);
   for (int64_t e = 0; e < call.batch; e++)
     for (int64_t neuron = first; neuron < stop; neuron += STRIPE) {
       const int64_t length = call.lengths[e];
       const int64_t width = stop - neuron < STRIPE ? stop - neuron : STRIPE;
-      lay_out(gate.data(), (const T*)call.gate + e * call.gate_strides[0] + neuron,
+      lay_out(gate.data(), (const Value*)call.gate + e * call.gate_strides[0] + neuron,
               call.gate_strides[1], length, width);
-      lay_out(in.data(), (const T*)call.in_ + e * call.in_strides[0] + neuron, call.in_strides[1],
+      lay_out(in.data(), (const Value*)call.in_ + e * call.in_strides[0] + neuron, call.in_strides[1],
               length, width);
       lay_out(act.data(), call.act + e * call.act_strides[0] + neuron, call.act_strides[1], length,
               width);
       for (int64_t start = 0; start < width; start += LANES) {
         const int64_t at = start * length;
         const int lanes = (int)(width - start < LANES ? width - start : LANES);
-        update_tile<T, RANKINGS>(call, e, neuron + start, lanes,
+        update_tile(call, e, neuron + start, lanes,
                                  {gate.data() + at, in.data() + at, act.data() + at});
       }
     }
 }
 
-template <typename T>
-void update_neurons(const Call& call, int64_t first, int64_t stop) {
-  switch (call.n_rankings) {
-    case 1: return update_range<T, 1>(call, first, stop);
-    case 2: return update_range<T, 2>(call, first, stop);
-    case 3: return update_range<T, 3>(call, first, stop);
-    default: return update_range<T, 4>(call, first, stop);
-  }
-}
-
 // Every neuron is summed alone and in order, so that the number of threads changes no result.
-template <typename T>
-void update(const Call& call) {
+void update_all(const Call& call) {
   const int64_t n_tiles = (call.n_neurons + LANES - 1) / LANES;
   const int64_t n_threads = call.n_threads < n_tiles ? call.n_threads : n_tiles;
   std::vector<std::thread> threads;
@@ -267,7 +282,7 @@ void update(const Call& call) {
     const int64_t first = n_tiles * t / n_threads * LANES;
     const int64_t end = n_tiles * (t + 1) / n_threads * LANES;
     const int64_t stop = end < call.n_neurons ? end : call.n_neurons;
-    const auto work = [&call, first, stop] { update_neurons<T>(call, first, stop); };
+    const auto work = [&call, first, stop] { update_neurons(call, first, stop); };
     if (t + 1 == n_threads) {
       work();
       continue;
@@ -283,10 +298,4 @@ void update(const Call& call) {
 
 }  // namespace
 
-extern "C" void update_float32(const Call* call) { update<float>(*call); }
-
-extern "C" void update_bfloat16(const Call* call) { update<BFloat16>(*call); }
-
-#ifdef __FLT16_MAX__
-extern "C" void update_float16(const Call* call) { update<_Float16>(*call); }
-#endif
+extern "C" void update(const Call* call) { update_all(*call); }

@@ -15,7 +15,7 @@ from typing import Final
 
 import torch
 
-from pipeline.reduce import LayerState, NativeUpdate, reduce_batch
+from pipeline.reduce import LayerState, NativeUpdate, StateSettings, definitions, reduce_batch
 
 # Counts a batch of (state, batch, gate, in, act_fn); `LayerState.update` says what it does.
 Update = Callable[..., None]
@@ -29,8 +29,10 @@ _FLAGS: Final = ("-O3", "-std=c++17", "-ffp-contract=off", "-fPIC", "-shared", "
 _FLAG_SETS: Final = ((*_FLAGS, "-march=native"), _FLAGS)
 
 
-def choose_update(setting: str, n_pairs: int, device: torch.device) -> tuple[Update, bool]:
-    """The update for states on `device` and whether it is compiled.
+def choose_update(
+    setting: str, n_pairs: int, device: torch.device, states: StateSettings
+) -> tuple[Update, bool]:
+    """The update for states of these settings on `device`, and whether it is compiled.
 
     `setting` is `scan.compile`: auto, true or false. Where it cannot be compiled it runs eager and
     a warning says so.
@@ -42,7 +44,7 @@ def choose_update(setting: str, n_pairs: int, device: torch.device) -> tuple[Upd
         reduce = torch.compile(reduce_batch, dynamic=True)
         return functools.partial(LayerState.update, reduce=reduce), True
     try:
-        return NativeUpdate(_library()), True
+        return NativeUpdate(_library(tuple(definitions(states).items()))), True
     except (OSError, subprocess.SubprocessError) as error:
         warnings.warn(
             f"scan.compile: the reduction runs eager, many times slower ({error}); install a C++ "
@@ -53,7 +55,7 @@ def choose_update(setting: str, n_pairs: int, device: torch.device) -> tuple[Upd
 
 
 @functools.cache
-def _library() -> ctypes.CDLL:
+def _library(macros: tuple[tuple[str, str], ...]) -> ctypes.CDLL:
     """update.cpp, compiled for this machine: not kept, as a home may be shared by unlike ones."""
     compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
     if compiler is None:
@@ -65,7 +67,8 @@ def _library() -> ctypes.CDLL:
     ):
         library = Path(folder) / "update.so"
         for flags in _FLAG_SETS:
-            command = [compiler, *flags, "-o", str(library), str(path)]
+            defined = [f"-D{name}={value}" for name, value in macros]
+            command = [compiler, *flags, *defined, "-o", str(library), str(path)]
             done = subprocess.run(
                 command, check=False, capture_output=True, text=True, errors="replace"
             )

@@ -69,7 +69,12 @@ def scan(
     todo_tokens = sum(unit.n_tokens for unit in todo)
     n_neurons = sum(model.n_neurons(layer) for layer in model.layers)
     # By the whole corpus, not by what is left: a resumed run must reduce as an undisturbed one.
-    update, compiled = choose_update(compile_setting, corpus.n_tokens * n_neurons, state_device)
+    update, compiled = choose_update(
+        compile_setting,
+        corpus.n_tokens * n_neurons,
+        state_device,
+        settings.state(model, model.layers[0]),
+    )
     worker = Worker(model, settings, state_device, update, states, own.units if own else ())
     others = [snapshot for snapshot in snapshots if snapshot is not own]
     started = last_snapshot = time.monotonic()
