@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 
 from pipeline.model import GatedModel
+from pipeline.prefetch import prefetched
 from pipeline.reduce import LayerState
 from pipeline.scan.compiled import choose_update
-from pipeline.scan.prefetch import prefetched
 from pipeline.scan.worker import ScanSettings, Worker
 from pipeline.store import (
     CorpusIndex,

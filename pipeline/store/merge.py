@@ -14,6 +14,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from pipeline.naming import COMBOS, QUANTITIES
+from pipeline.prefetch import prefetched
 from pipeline.reduce import (
     LayerState,
     RankedLists,
@@ -69,7 +70,8 @@ def merge_layer(
         row_groups(_sign_stats(layer, state, flips), _STATS_PER_GROUP),
     )
     groups = _example_groups(layer, state, settings, flips, tokens)
-    examples = write_table(place, layer_part("examples", layer), EXAMPLES, groups)
+    # Groups are made while others are compressed.
+    examples = write_table(place, layer_part("examples", layer), EXAMPLES, prefetched(groups))
     return {"sign_stats": stats, "examples": examples}
 
 
