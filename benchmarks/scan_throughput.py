@@ -52,7 +52,7 @@ from pipeline.store import Place, UnitExamples, save_snapshot
 Rows = list[np.ndarray]
 
 
-def parsed() -> argparse.Namespace:
+def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     """The options."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", help="a folder; else a random Llama of --shape")
@@ -77,7 +77,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--compile", default="true", choices=("true", "false"))
     parser.add_argument("--command", type=int, metavar="N", help="and `gatescope run` on N texts")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def models(args: argparse.Namespace) -> tuple[torch.nn.Module, GatedModel]:
@@ -189,7 +189,7 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
     tokens_per_batch = args.tokens_per_batch or choose_tokens_per_batch(model, 2 * n_state_bytes)
     settings = ScanSettings(16, 16, RANKINGS, 48, 15, True, tokens_per_batch, 0)
     states = settings.state(model, model.layers[0])
-    update, compiled = choose_update(args.compile, 0, model.device, states)
+    update, compiled = choose_update(args.compile, 0, model.device, states, sys.exit)
 
     def worker(by: Update) -> Worker:
         return Worker(model, settings, model.device, by)

@@ -39,6 +39,8 @@ from pipeline.store import (
 _LAYER = 0
 _CORPUS = "corpus.json"
 _WORKERS = (1, 3)
+# A unit of the synthetic corpus for each worker, and more texts in it than a list has entries.
+_FEWEST_EXAMPLES = 400
 
 
 def prepare(place: Place, size: Size, n_workers: int) -> float:
@@ -99,6 +101,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--spare", type=int, default=16, help="entries of a list kept above k")
     parser.add_argument("--merge", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    if options.examples < _FEWEST_EXAMPLES:
+        parser.error(f"--examples {options.examples}: three workers need {_FEWEST_EXAMPLES}")
     size = Size(neurons=options.neurons, examples=options.examples, spare=options.spare)
     if options.merge:
         print(json.dumps(merge(options.merge, size)))

@@ -108,13 +108,16 @@ def warn_of_context(corpus: CorpusIndex, info: ModelInfo, console: Console) -> N
     """Say where examples are longer than the model was made for."""
     longest = corpus.facts["longest"]
     if info.max_positions is not None and longest > info.max_positions:
-        console.print(
-            f"Note: the longest example has {longest} tokens and {info.name} was made for "
+        _note(
+            console,
+            f"the longest example has {longest} tokens and {info.name} was made for "
             f"{info.max_positions}; later positions are out of its training. "
             f"corpus.max_length={info.max_positions} leaves them out.",
-            highlight=False,
-            style="yellow",
         )
+
+
+def _note(console: Console, text: str) -> None:
+    console.print(f"Note: {text}", highlight=False, markup=False, soft_wrap=True, style="yellow")
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,7 @@ def scan_corpus(
             compile_setting=config.scan.compile,
             snapshot_every_s=config.cluster.snapshot_every_s,
             progress=advance,
+            note=lambda text: _note(console, text),
         )
 
 

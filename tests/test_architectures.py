@@ -124,6 +124,32 @@ def test_the_hidden_states_are_those_of_the_untouched_model(
     assert relative_error(hooked, untouched) < 2e-6
 
 
+def test_batches_side_by_side_give_what_one_after_the_other_gives(case: Case) -> None:
+    generator = np.random.default_rng(1)
+    lengths = generator.integers(2, 13, 24)
+    examples = [generator.integers(0, D_VOCAB, length).astype(np.int32) for length in lengths]
+    settings = ScanSettings(2, 0, RANKINGS, 2, 1, skip_bos=True, tokens_per_batch=26, seed=0)
+    n_threads = torch.get_num_threads()
+    workers = []
+    for side_by_side in (1, 4):
+        worker = Worker(case.gated, settings, torch.device("cpu"), LayerState.update)
+        try:
+            torch.set_num_threads(side_by_side)
+            worker.scan(0, UnitExamples(0, examples), lambda n_tokens: None)
+        finally:
+            torch.set_num_threads(n_threads)
+        workers.append(worker)
+    for layer, state in workers[0].states.items():
+        other = workers[1].states[layer]
+        for name in ("n_tokens", "counts", "n_zero", "worst"):
+            assert torch.equal(getattr(state, name), getattr(other, name)), name
+        torch.testing.assert_close(state.sums, other.sums, rtol=1e-12, atol=1e-12)
+        for got, want in zip(
+            vars(rank_lists(state)).values(), vars(rank_lists(other)).values(), strict=True
+        ):
+            assert torch.equal(got, want)
+
+
 def test_counts_sums_and_best_scores_are_those_of_plain_hooks(
     case: Case, rows: list[np.ndarray]
 ) -> None:

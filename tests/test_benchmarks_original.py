@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import against_the_original as benchmark
 import pytest
 import torch
 from datasets_compared import table_of
@@ -21,20 +19,6 @@ from pipeline.naming import COMBO_NAMES
 from pipeline.run import run
 
 _N_TEXTS = 24
-
-
-def _benchmark() -> ModuleType:
-    path = Path(__file__).parents[1] / "benchmarks" / "against_the_original.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # dataclasses look themselves up there
-    spec.loader.exec_module(module)
-    return module
-
-
-benchmark = _benchmark()
 
 
 @pytest.fixture(scope="module")

@@ -150,7 +150,7 @@ def scanned(case: Case, examples: Sequence[Example]) -> LayerState:
     """The state after all examples, by tensors and, where there is a compiler, by C++ as well."""
     state = scanned_by(case, examples, LayerState.update)
     if has_compiler():
-        native, compiled = choose_update("true", 0, CPU, case.state)
+        native, compiled = choose_update("true", 0, CPU, case.state, pytest.fail)
         assert compiled
         assert_same(state, scanned_by(case, examples, native))
     return state

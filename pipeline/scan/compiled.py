@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib.util
+import os
 import shutil
 import subprocess
 import tempfile
-import warnings
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -20,7 +21,7 @@ from pipeline.reduce import LayerState, NativeUpdate, StateSettings, definitions
 # Counts a batch of (state, batch, gate, in, act_fn); `LayerState.update` says what it does.
 Update = Callable[..., None]
 
-# (token, neuron) pairs from which a compilation pays for itself. Measured on two CPU cores: 3 s,
+# (token, neuron) pairs from which a compilation pays for itself. Measured on two CPU cores: 2 s,
 # and 60 to 150 ns a pair less. On CUDA by arithmetic only: half a minute, and about 0.1 ns a pair.
 _PAIRS_WORTH_COMPILING: Final = {"cpu": 30_000_000, "cuda": 300_000_000_000}
 _COMPILERS: Final = ("c++", "g++", "clang++")
@@ -30,28 +31,40 @@ _FLAG_SETS: Final = ((*_FLAGS, "-march=native"), _FLAGS)
 
 
 def choose_update(
-    setting: str, n_pairs: int, device: torch.device, states: StateSettings
+    setting: str,
+    n_pairs: int,
+    device: torch.device,
+    states: StateSettings,
+    note: Callable[[str], object],
 ) -> tuple[Update, bool]:
     """The update for states of these settings on `device`, and whether it is compiled.
 
     `setting` is `scan.compile`: auto, true or false. Where it cannot be compiled it runs eager and
-    a warning says so.
+    `note` is told so.
     """
     worth = device.type in _PAIRS_WORTH_COMPILING and n_pairs >= _PAIRS_WORTH_COMPILING[device.type]
     if setting == "false" or (setting == "auto" and not worth):
         return LayerState.update, False
-    if device.type == "cuda":
-        reduce = torch.compile(reduce_batch, dynamic=True)
-        return functools.partial(LayerState.update, reduce=reduce), True
     try:
+        if device.type == "cuda":
+            _require_triton()
+            reduce = torch.compile(reduce_batch, dynamic=True)
+            return functools.partial(LayerState.update, reduce=reduce), True
         return NativeUpdate(_library(tuple(definitions(states).items()))), True
     except (OSError, subprocess.SubprocessError) as error:
-        warnings.warn(
-            f"scan.compile: the reduction runs eager, many times slower ({error}); install a C++ "
-            "compiler (g++ or clang++)",
-            stacklevel=2,
+        note(
+            f"scan.compile={setting}: the reduction runs eager, many times slower ({error}); "
+            "install a C++ compiler (g++ or clang++)"
         )
         return LayerState.update, False
+
+
+def _require_triton() -> None:
+    """Raise OSError where torch.compile cannot compile for CUDA: Triton calls a C compiler."""
+    if importlib.util.find_spec("triton") is None:
+        raise OSError("Triton is not installed")
+    if not (os.environ.get("CC") or any(map(shutil.which, ("cc", "gcc", "clang")))):
+        raise OSError("none of cc, gcc, clang is here")
 
 
 @functools.cache

@@ -53,8 +53,11 @@ def scan(
     compile_setting: str,
     snapshot_every_s: float,
     progress: Callable[[int], None],
+    note: Callable[[str], object],
 ) -> ScanReport:
     """Scan the units that none of `snapshots` covers; `progress` is told the tokens of each batch.
+
+    `note` is told what a person should know of how it is scanned.
 
     `snapshots` are those in `place`; new ones go there.
     """
@@ -74,6 +77,7 @@ def scan(
         corpus.n_tokens * n_neurons,
         state_device,
         settings.state(model, model.layers[0]),
+        note,
     )
     worker = Worker(model, settings, state_device, update, states, own.units if own else ())
     others = [snapshot for snapshot in snapshots if snapshot is not own]
