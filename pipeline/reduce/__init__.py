@@ -15,9 +15,10 @@ from pipeline.reduce.lists import (
 )
 from pipeline.reduce.native import NativeUpdate, definitions
 from pipeline.reduce.signs import BatchReduction, reduce_batch
-from pipeline.reduce.state import LayerState, StateSettings
+from pipeline.reduce.state import NEURON_AXIS, LayerState, StateSettings, neurons_of
 
 __all__ = [
+    "NEURON_AXIS",
     "Batch",
     "BatchReduction",
     "LayerState",
@@ -28,6 +29,7 @@ __all__ = [
     "drop_duplicates",
     "flip_lists",
     "flip_totals",
+    "neurons_of",
     "rank_lists",
     "reduce_batch",
 ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Final
 
 import torch
 from jaxtyping import Bool, Float, Int32, Int64
@@ -50,6 +51,10 @@ class StateSettings:
         """Positions of a window, the peak included."""
         return self.before + 1 + self.after
 
+    def part(self, start: int, stop: int) -> StateSettings:
+        """The settings of neurons start to stop - 1 alone."""
+        return replace(self, n_neurons=len(range(*slice(start, stop).indices(self.n_neurons))))
+
     @property
     def n_bytes(self) -> int:
         """Bytes of a layer's state.
@@ -60,6 +65,20 @@ class StateSettings:
         entry = 12 + 2 * self.window * self.dtype.itemsize
         totals = 8 * (len(COMBOS) + 1 + len(QUANTITIES) * len(COMBOS))
         return self.n_neurons * (self.n_lists * (self.size * entry + 8) + totals) + 8
+
+
+# Which axis of a state's tensors the neurons are; n_tokens has none.
+NEURON_AXIS: Final = {
+    "counts": 1,
+    "n_zero": 0,
+    "sums": 2,
+    **dict.fromkeys(("keys", "worst", "positions", "gate", "in_"), 1),
+}
+
+
+def neurons_of(name: str, cut: slice) -> tuple[slice, ...]:
+    """The index of some neurons in the tensor of that name."""
+    return (slice(None),) * NEURON_AXIS[name] + (cut,)
 
 
 @dataclass
@@ -259,16 +278,8 @@ class LayerState:
     def neurons(self, start: int, stop: int) -> LayerState:
         """The part of the state that belongs to neurons start to stop - 1."""
         cut = slice(start, stop)
-        lists = {name: getattr(self, name)[:, cut] for name in ("keys", "worst", "positions")}
-        windows = {name: getattr(self, name)[:, cut] for name in ("gate", "in_")}
-        n_neurons = len(range(*cut.indices(self.settings.n_neurons)))
-        settings = StateSettings(**(vars(self.settings) | {"n_neurons": n_neurons}))
-        return LayerState(
-            settings=settings,
-            n_tokens=self.n_tokens,
-            counts=self.counts[:, cut],
-            n_zero=self.n_zero[cut],
-            sums=self.sums[:, :, cut],
-            **lists,
-            **windows,
-        )
+        tensors = {
+            name: tensor[neurons_of(name, cut)] if name in NEURON_AXIS else tensor
+            for name, tensor in self.tensors().items()
+        }
+        return LayerState.from_tensors(self.settings.part(start, stop), tensors)

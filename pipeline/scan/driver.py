@@ -18,7 +18,7 @@ from pipeline.store import (
     CorpusReader,
     Place,
     Snapshot,
-    read_layer,
+    open_layer,
     save_snapshot,
 )
 
@@ -67,7 +67,9 @@ def scan(
     states: dict[int, LayerState] = {}
     if own is not None:
         for layer in model.layers:
-            state = read_layer(place, own, layer, settings.state(model, layer))
+            whole = settings.state(model, layer)
+            with open_layer(place, own, layer, whole) as stored:
+                state = stored.neurons(0, whole.n_neurons)
             states[layer] = _to_device(state, state_device)
     todo_tokens = sum(unit.n_tokens for unit in todo)
     n_neurons = sum(model.n_neurons(layer) for layer in model.layers)

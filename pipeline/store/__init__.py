@@ -15,7 +15,7 @@ from pipeline.store.corpus import (
 from pipeline.store.manifest import RunRecord, read_manifest
 from pipeline.store.merge import MergeSettings, merge_layer
 from pipeline.store.place import Place
-from pipeline.store.snapshots import Snapshot, load_snapshots, read_layer, save_snapshot
+from pipeline.store.snapshots import Snapshot, load_snapshots, open_layer, save_snapshot
 from pipeline.store.tables import read_flipped, write_layer_summary, write_neurons, write_vocab
 
 __all__ = [
@@ -31,8 +31,8 @@ __all__ = [
     "UnitExamples",
     "load_snapshots",
     "merge_layer",
+    "open_layer",
     "read_flipped",
-    "read_layer",
     "read_manifest",
     "save_snapshot",
     "write_corpus",

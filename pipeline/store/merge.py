@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from pipeline.naming import COMBOS, QUANTITIES
@@ -28,7 +29,7 @@ from pipeline.schema import EXAMPLES, SIGN_STATS
 from pipeline.store.corpus import TokenIndex
 from pipeline.store.parquet import layer_part, row_groups, write_table
 from pipeline.store.place import Place
-from pipeline.store.snapshots import Snapshot, read_layer
+from pipeline.store.snapshots import Snapshot, StoredLayer, open_layer
 
 # Entries (list, neuron, k) of a row group of `examples`, 2 MB of each column of windows. A reader
 # of a neuron passes over half the rows of its group, and DuckDB prepares every column of every
@@ -60,19 +61,34 @@ def merge_layer(
 
     Any order and any split of the units over snapshots gives the same files.
     """
-    states = (read_layer(place, snapshot, layer, state_settings) for snapshot in snapshots)
-    state = reduce(LayerState.merge, states)
     flips = torch.from_numpy(flipped)
-    stats = write_table(
-        place,
-        layer_part("sign_stats", layer),
-        SIGN_STATS,
-        row_groups(_sign_stats(layer, state, flips), _STATS_PER_GROUP),
+    with ExitStack() as files:
+        stored = [
+            files.enter_context(open_layer(place, snapshot, layer, state_settings))
+            for snapshot in snapshots
+        ]
+        parts: list[_Totals] = []
+        # Groups are made while others are compressed.
+        groups = prefetched(
+            _example_groups(layer, stored, state_settings, settings, flips, tokens, parts)
+        )
+        examples = write_table(place, layer_part("examples", layer), EXAMPLES, groups)
+    totals = _Totals(
+        parts[0].n_tokens,
+        *(torch.cat([part[i] for part in parts], dim=-1) for i in range(1, len(_Totals._fields))),
     )
-    groups = _example_groups(layer, state, settings, flips, tokens)
-    # Groups are made while others are compressed.
-    examples = write_table(place, layer_part("examples", layer), EXAMPLES, prefetched(groups))
-    return {"sign_stats": stats, "examples": examples}
+    stats = row_groups(_sign_stats(layer, totals, flips), _STATS_PER_GROUP)
+    n_stats = write_table(place, layer_part("sign_stats", layer), SIGN_STATS, stats)
+    return {"sign_stats": n_stats, "examples": examples}
+
+
+class _Totals(NamedTuple):
+    """A state without its lists, the neurons last."""
+
+    n_tokens: Int64[Tensor, ""]
+    n_zero: Int64[Tensor, " neuron"]
+    counts: Int64[Tensor, "combo neuron"]
+    sums: Float[Tensor, "quantity combo neuron"]
 
 
 def _by_neuron(values: Tensor) -> np.ndarray:
@@ -80,11 +96,11 @@ def _by_neuron(values: Tensor) -> np.ndarray:
     return values.T.reshape(-1).numpy()
 
 
-def _sign_stats(layer: int, state: LayerState, flipped: Tensor) -> pa.Table:
-    counts, sums = flip_totals(state.counts, state.sums, flipped)
-    n_neurons, n_combos = state.settings.n_neurons, len(COMBOS)
+def _sign_stats(layer: int, totals: _Totals, flipped: Tensor) -> pa.Table:
+    counts, sums = flip_totals(totals.counts, totals.sums, flipped)
+    n_neurons, n_combos = len(totals.n_zero), len(COMBOS)
     count = _by_neuron(counts)
-    n_tokens = int(state.n_tokens)
+    n_tokens = int(totals.n_tokens)
     columns: dict[str, Any] = {
         "layer": np.full(len(count), layer),
         "neuron": np.repeat(np.arange(n_neurons), n_combos),
@@ -92,7 +108,7 @@ def _sign_stats(layer: int, state: LayerState, flipped: Tensor) -> pa.Table:
         "in_sign": np.tile([combo.in_sign for combo in COMBOS], n_neurons),
         "combo": np.tile([combo.name for combo in COMBOS], n_neurons),
         "n_tokens": np.full(len(count), n_tokens),
-        "n_zero": np.repeat(state.n_zero.numpy(), n_combos),
+        "n_zero": np.repeat(totals.n_zero.numpy(), n_combos),
         "count": count,
         # No counted position at all gives frequency 0, and null means.
         "frequency": count / max(n_tokens, 1),
@@ -105,20 +121,25 @@ def _sign_stats(layer: int, state: LayerState, flipped: Tensor) -> pa.Table:
 
 def _example_groups(
     layer: int,
-    state: LayerState,
+    stored: list[StoredLayer],
+    state: StateSettings,
     settings: MergeSettings,
     flipped: Tensor,
     tokens: TokenIndex,
+    totals: list[_Totals],
 ) -> Iterator[pa.Table]:
-    n_neurons = state.settings.n_neurons
-    step = max(1, _ENTRIES_PER_GROUP // (state.settings.n_lists * settings.k))
-    for start in range(0, n_neurons, step):
-        lists = rank_lists(state.neurons(start, start + step))
+    """Merge some neurons at a time; their totals are put into `totals`."""
+    step = max(1, _ENTRIES_PER_GROUP // (state.n_lists * settings.k))
+    for start in range(0, state.n_neurons, step):
+        parts = (whole.neurons(start, start + step) for whole in stored)
+        merged = reduce(LayerState.merge, parts)
+        totals.append(_Totals(merged.n_tokens, merged.n_zero, merged.counts, merged.sums))
+        lists = rank_lists(merged)
         if settings.dedupe:
             contexts = tokens.contexts(lists.example_id.numpy(), lists.position.numpy())
             lists = drop_duplicates(lists, torch.from_numpy(contexts))
         lists = flip_lists(lists.first(settings.k), flipped[start : start + step])
-        yield _examples(layer, start, lists, state.settings, settings.act_fn, tokens)
+        yield _examples(layer, start, lists, state, settings.act_fn, tokens)
 
 
 def _examples(

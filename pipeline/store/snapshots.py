@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 from pipeline.errors import GatescopeError
-from pipeline.reduce import LayerState, StateSettings
+from pipeline.reduce import NEURON_AXIS, LayerState, StateSettings, neurons_of
 from pipeline.store.place import WORK, Place
 
 
@@ -136,7 +137,31 @@ def _is_whole(place: Place, snapshot: Snapshot) -> bool:
     return True
 
 
-def read_layer(place: Place, snapshot: Snapshot, layer: int, settings: StateSettings) -> LayerState:
-    """One layer's state from a snapshot, on the CPU."""
-    with place.local(f"{snapshot.folder}/{_layer_file(layer)}") as path:
-        return LayerState.from_tensors(settings, load_file(path))
+class StoredLayer:
+    """One layer's state in a snapshot, of which any part is read without the rest."""
+
+    def __init__(self, file: Any, settings: StateSettings) -> None:
+        self._file = file
+        self._settings = settings
+
+    def neurons(self, start: int, stop: int) -> LayerState:
+        """The part that belongs to neurons start to stop - 1, on the CPU."""
+        tensors = {
+            name: self._file.get_slice(name)[neurons_of(name, slice(start, stop))]
+            if name in NEURON_AXIS
+            else self._file.get_tensor(name)
+            for name in self._file.keys()  # noqa: SIM118 (it is no mapping)
+        }
+        return LayerState.from_tensors(self._settings.part(start, stop), tensors)
+
+
+@contextmanager
+def open_layer(
+    place: Place, snapshot: Snapshot, layer: int, settings: StateSettings
+) -> Iterator[StoredLayer]:
+    """One layer's state in a snapshot; `settings` are those that it was made with."""
+    with (
+        place.local(f"{snapshot.folder}/{_layer_file(layer)}") as path,
+        safe_open(path, framework="pt") as file,
+    ):
+        yield StoredLayer(file, settings)
