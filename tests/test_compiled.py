@@ -22,7 +22,7 @@ def compiled_anew() -> None:
     compiled._library.cache_clear()
 
 
-def test_only_a_long_job_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_long_job_is_compiled() -> None:
     if not any(map(shutil.which, ("c++", "g++", "clang++"))):
         pytest.skip("no C++ compiler here")
     for setting, n_pairs in (("false", 10**12), ("auto", 1000)):

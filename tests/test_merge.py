@@ -9,12 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from synthetic_dataset import Size, make_corpus
+from synthetic_dataset import _Example as SourceExample
 from tiny_models import ARCHITECTURES, D_MLP, D_VOCAB, build, info_of
 
 from pipeline.model.load import hook_model
 from pipeline.naming import COMBOS, RANKINGS
 from pipeline.reduce import LayerState
 from pipeline.scan import ScanSettings, Worker
+from pipeline.schema import CORPUS_COLUMNS, EXAMPLES
 from pipeline.store import (
     CorpusReader,
     MergeSettings,
@@ -23,6 +25,7 @@ from pipeline.store import (
     load_snapshots,
     merge_layer,
     save_snapshot,
+    write_corpus,
 )
 from pipeline.store import merge as merge_module
 
@@ -102,3 +105,14 @@ def test_columns_are_stored_as_the_design_says(merged: list[Path], table: str) -
         if table == "sign_stats" or column.path_in_schema in ("layer", "neuron"):
             assert column.statistics.has_min_max
         assert column.has_offset_index
+
+
+@pytest.mark.parametrize("kind", ["string", "int64", "float64", "bool"])
+def test_a_source_may_name_its_columns_as_examples_does(tmp_path: Path, kind: str) -> None:
+    names = [name for name in EXAMPLES.names if name not in CORPUS_COLUMNS]
+    value = {"string": "judge", "int64": 7, "float64": 0.5, "bool": True}[kind]
+    example = SourceExample(np.array([1, 2]), "a b", dict.fromkeys(names, value))
+    write_corpus(Place(tmp_path), iter([[example]]), dict.fromkeys(names, kind))
+    (part,) = (tmp_path / "corpus").iterdir()
+    row = pq.read_table(part).to_pylist()[0]
+    assert {row[name] for name in names} == {value}

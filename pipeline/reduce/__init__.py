@@ -14,10 +14,11 @@ from pipeline.reduce.lists import (
     rank_lists,
 )
 from pipeline.reduce.native import NativeUpdate, definitions
-from pipeline.reduce.signs import BatchReduction, reduce_batch
+from pipeline.reduce.signs import BLOCK, BatchReduction, reduce_batch
 from pipeline.reduce.state import NEURON_AXIS, LayerState, StateSettings, neurons_of
 
 __all__ = [
+    "BLOCK",
     "NEURON_AXIS",
     "Batch",
     "BatchReduction",

@@ -1,7 +1,7 @@
 """`LayerState.update` on a CPU by compiled C++ (update.cpp), many times faster than by tensors.
 
-Counts, scores, positions and windows are those of `LayerState.update` bit for bit; sums add up in
-another order. scan/compiled.py compiles the library.
+Counts, windows and positions are those of `LayerState.update`, scores to the rounding of act_fn;
+sums add up in another order. scan/compiled.py compiles the library.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ _VALUES: Final = {
     torch.float16: "_Float16",
 }
 _TWO = ctypes.c_int64 * 2
-# Elements of some vectors of any CPU.
+# Elements of some vectors of any CPU, and at::internal::GRAIN_SIZE.
 _VECTORS: Final = 64
+_GRAIN: Final = 32768
 
 
 class _Call(ctypes.Structure):
@@ -57,6 +58,9 @@ class NativeUpdate:
     """
 
     def __init__(self, library: ctypes.CDLL) -> None:
+        size = ctypes.c_int64.in_dll(library, "call_size").value
+        if size != ctypes.sizeof(_Call):
+            raise OSError(f"update.cpp has a Call of {size} bytes, and native.py another")
         self._update = library.update
 
     def __call__(
@@ -124,10 +128,22 @@ def _activated(
     code, which rounds otherwise; equal activations have to tie. So all shares are whole vectors.
     """
     values = gate.float().reshape(-1)
-    whole = _VECTORS * torch.get_num_threads()
-    n_left = values.numel() % whole
-    act = act_fn(values[: values.numel() - n_left])
+    n_whole = _whole_shares(values.numel(), torch.get_num_threads())
+    act = act_fn(values[:n_whole])
+    n_left = values.numel() - n_whole
     if n_left:
-        left = torch.nn.functional.pad(values[-n_left:], (0, whole - n_left))
+        left = torch.nn.functional.pad(values[n_whole:], (0, -n_left % _VECTORS))
         act = torch.cat([act, act_fn(left)[:n_left]])
     return act.view(gate.shape)
+
+
+def _whole_shares(n: int, n_threads: int) -> int:
+    """The most elements, up to n, that torch shares out in whole vectors; few are left.
+
+    It takes one thread for each _GRAIN elements or part of that, and gives each as many.
+    """
+    for used in range(n_threads, 0, -1):
+        whole = n - n % (used * _VECTORS)
+        if used == min(n_threads, max(1, -(-whole // _GRAIN))):
+            return whole
+    return 0

@@ -237,9 +237,10 @@ class LayerState:
             )
             position = at.gather(1, best[:, None])
             windows = [v.to(self.settings.dtype) for v in stretches(position + window)]
-            # From here on nothing can fail for want of memory.
-            self.keys[list_, neuron, slot] = new[row, example]
-            self.positions[list_, neuron, slot] = position[:, 0].to(torch.int32)
+            entered, peaks = new[row, example], position[:, 0].to(torch.int32)
+            # From here on nothing is made, so that nothing half done is left where memory runs out.
+            self.keys[list_, neuron, slot] = entered
+            self.positions[list_, neuron, slot] = peaks
             for kept, values in zip((self.gate, self.in_), windows, strict=True):
                 kept[list_, neuron, slot] = values
             self.worst[list_row, neuron_row] = worst

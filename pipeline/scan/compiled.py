@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib.util
-import os
 import shutil
 import subprocess
 import tempfile
@@ -16,7 +14,15 @@ from typing import Final
 
 import torch
 
-from pipeline.reduce import LayerState, NativeUpdate, StateSettings, definitions, reduce_batch
+from pipeline.reduce import (
+    BLOCK,
+    BatchReduction,
+    LayerState,
+    NativeUpdate,
+    StateSettings,
+    definitions,
+    reduce_batch,
+)
 
 # Counts a batch of (state, batch, gate, in, act_fn); `LayerState.update` says what it does.
 Update = Callable[..., None]
@@ -42,29 +48,32 @@ def choose_update(
     `setting` is `scan.compile`: auto, true or false. Where it cannot be compiled it runs eager and
     `note` is told so.
     """
-    worth = device.type in _PAIRS_WORTH_COMPILING and n_pairs >= _PAIRS_WORTH_COMPILING[device.type]
-    if setting == "false" or (setting == "auto" and not worth):
+    worth = n_pairs >= _PAIRS_WORTH_COMPILING.get(device.type, 0)
+    possible = device.type in _PAIRS_WORTH_COMPILING
+    if setting == "false" or not possible or (setting == "auto" and not worth):
         return LayerState.update, False
     try:
         if device.type == "cuda":
-            _require_triton()
-            reduce = torch.compile(reduce_batch, dynamic=True)
-            return functools.partial(LayerState.update, reduce=reduce), True
+            return functools.partial(LayerState.update, reduce=_compiled_reduce(states)), True
         return NativeUpdate(_library(tuple(definitions(states).items()))), True
-    except (OSError, subprocess.SubprocessError) as error:
+    except (OSError, RuntimeError) as error:
+        said = str(error).strip().splitlines()[0]
+        needed = "Triton and a C compiler" if device.type == "cuda" else "g++ or clang++"
         note(
-            f"scan.compile={setting}: the reduction runs eager, many times slower ({error}); "
-            "install a C++ compiler (g++ or clang++)"
+            f"scan.compile={setting}: the reduction runs eager, many times slower ({said}); "
+            f"it takes {needed} that work, and a temporary folder that programs may run from"
         )
         return LayerState.update, False
 
 
-def _require_triton() -> None:
-    """Raise OSError where torch.compile cannot compile for CUDA: Triton calls a C compiler."""
-    if importlib.util.find_spec("triton") is None:
-        raise OSError("Triton is not installed")
-    if not (os.environ.get("CC") or any(map(shutil.which, ("cc", "gcc", "clang")))):
-        raise OSError("none of cc, gcc, clang is here")
+def _compiled_reduce(states: StateSettings) -> Callable[..., BatchReduction]:
+    """reduce_batch for CUDA, called once, as torch.compile fails where it cannot only then."""
+    reduce = torch.compile(reduce_batch, dynamic=True)
+    values = torch.zeros((2, 2 * BLOCK, 32), dtype=states.dtype, device="cuda")
+    counted = torch.ones(values.shape[:2], dtype=torch.bool, device="cuda")
+    random = torch.ones(values.shape[:2], device="cuda")
+    reduce(values, values, counted, random, torch.nn.functional.silu, states.rankings)
+    return reduce
 
 
 @functools.cache
@@ -87,5 +96,6 @@ def _library(macros: tuple[tuple[str, str], ...]) -> ctypes.CDLL:
             )
             if done.returncode == 0:
                 return ctypes.CDLL(str(library))
-    said = (done.stderr.strip().splitlines() or ["no reason given"])[0]
+    lines = done.stderr.strip().splitlines() or ["no reason given"]
+    said = next((line for line in lines if "error" in line), lines[0])
     raise OSError(f"{compiler} failed: {said}")

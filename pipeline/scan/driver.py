@@ -105,5 +105,6 @@ def scan(
 
 
 def _to_device(state: LayerState, device: torch.device) -> LayerState:
-    moved = {name: tensor.to(device) for name, tensor in state.tensors().items()}
+    # Copied on a CPU too: a snapshot's tensors are the pages of its file, which is soon removed.
+    moved = {name: tensor.to(device, copy=True) for name, tensor in state.tensors().items()}
     return LayerState.from_tensors(state.settings, moved)

@@ -39,7 +39,7 @@ def check_fits(n_bytes: int, device: torch.device) -> None:
 
 
 def batch_bytes(model: GatedModel, n_tokens: int) -> int:
-    """Bytes that a batch needs beyond weights and state, an estimate from above.
+    """Bytes that a batch needs beyond weights and state, an estimate for texts of some length.
 
     Per token: 8 d_model and 4 n_neurons activations of the largest layer, in the model's dtype,
     and 16 bytes a neuron for the reduction.

@@ -16,10 +16,15 @@ _MOST_STREAMS: Final = 4
 
 
 def n_streams(model: GatedModel) -> int:
-    """How many batches are scanned at once: one on an accelerator, up to four on a CPU's cores."""
+    """How many batches are scanned at once: one on an accelerator, up to four on a CPU's cores.
+
+    As many as leave the fewest cores idle; all have equally many, so that results do not depend on
+    which of them takes a batch.
+    """
     if model.device.type != "cpu" or not model.is_reentrant:
         return 1
-    return min(torch.get_num_threads(), _MOST_STREAMS)
+    n_threads = torch.get_num_threads()
+    return max(range(1, _MOST_STREAMS + 1), key=lambda n: (n_threads // n * n, n))
 
 
 @contextmanager

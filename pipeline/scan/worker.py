@@ -137,7 +137,7 @@ class Worker:
             1 if self._settings.skip_bos else 0,
         )
         if self._model.device.type == "cuda":
-            # From pinned memory the copy runs beside the kernels of the batch before.
+            # From pinned memory the copy is not waited for.
             input_ids = input_ids.pin_memory().to(self._model.device, non_blocking=True)
         return _Prepared(rows, input_ids, batch.to(self._device))
 

@@ -22,7 +22,7 @@ from pipeline.store.place import Place
 
 # Units of one part file: 4 or 16 million tokens at the default units, held until it is written.
 _UNITS_PER_PART = 64
-# example_id shares an int64 with the score in the lists' keys (reduce/signs.py).
+# example_id shares an int64 with the score in the lists' keys (reduce/keys.py).
 MAX_EXAMPLES = 2**32 - 1
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, NamedTuple
@@ -69,8 +69,12 @@ def merge_layer(
         ]
         parts: list[_Totals] = []
         # Groups are made while others are compressed.
-        groups = prefetched(
-            _example_groups(layer, stored, state_settings, settings, flips, tokens, parts)
+        groups = files.enter_context(
+            closing(
+                prefetched(
+                    _example_groups(layer, stored, state_settings, settings, flips, tokens, parts)
+                )
+            )
         )
         examples = write_table(place, layer_part("examples", layer), EXAMPLES, groups)
     totals = _Totals(

@@ -51,7 +51,9 @@ def encodings(schema: pa.Schema) -> dict[str, Any]:
     split = [
         path
         for path, type_ in leaves
-        if pa.types.is_floating(type_) or path.split(".")[0] in _SPLIT_INTEGERS
+        if pa.types.is_floating(type_)
+        # A source's own column may have such a name, and hold text.
+        or (pa.types.is_integer(type_) and path.split(".")[0] in _SPLIT_INTEGERS)
     ]
     keys = list(takewhile(lambda name: name in _KEYS, schema.names))
     return {
