@@ -159,7 +159,7 @@ def test_padded_batch() -> None:
     rows = [np.array([5, 6, 7], np.int32), np.array([8], np.int32), np.array([0, 9], np.int32)]
     example_ids = np.array([40, 2**32 - 1, 3])
     input_ids, batch = padded_batch(rows, example_ids, seed=11, skip=1)
-    assert input_ids.tolist() == [[5, 6, 7], [8, 0, 0], [0, 9, 0]]
+    assert input_ids.tolist() == [[5, 6, 7], [8, 8, 8], [0, 9, 9]]
     assert input_ids.dtype == torch.int64
     assert batch.lengths.tolist() == [3, 1, 2]
     assert batch.example_ids.tolist() == [40, 2**32 - 1, 3]

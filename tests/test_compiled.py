@@ -48,11 +48,31 @@ def test_without_a_compiler_it_runs_eager_and_says_so_once(
     assert "none of c++, g++, clang++" in text
 
 
-def test_a_compiler_that_fails_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("does", "said"),
+    [
+        ("echo this compiler is broken >&2; exit 1", "this compiler is broken"),
+        ("exit 1", "no reason given"),
+        ("sleep 9", "timed out"),
+        ('while [ "$1" != -o ]; do shift; done; echo no library > "$2"', "update.so"),
+        (
+            'while [ "$1" != -o ]; do shift; done; '
+            "echo 'int x;' | /usr/bin/gcc -shared -xc -o \"$2\" -",
+            "call_size",
+        ),
+    ],
+)
+def test_a_compiler_that_fails_is_quoted(
+    does: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if "gcc" in does and shutil.which("/usr/bin/gcc") is None:
+        pytest.skip("no gcc here")
     compiler = tmp_path / "c++"
-    compiler.write_text("#!/bin/sh\necho this compiler is broken >&2\nexit 1\n")
+    compiler.write_text(f"#!/bin/sh\n{does}\n")
     compiler.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.setattr(compiled, "_LONGEST_COMPILATION_S", 2 if "sleep" in does else 60)
     told: list[str] = []
     assert not choose_update("true", 0, CPU, STATES, told.append)[1]
-    assert "this compiler is broken" in told[0]
+    (text,) = told
+    assert said in text

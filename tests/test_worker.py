@@ -53,6 +53,17 @@ def test_the_example_is_named() -> None:
     assert worker.units == ()
 
 
+def test_the_padding_of_another_token_does_no_harm() -> None:
+    """A row is padded with a token of its own: none that the corpus lacks comes in."""
+    worker, token = _worker()
+    with torch.no_grad():
+        weights = worker._model.body.get_input_embeddings().weight
+        weights[token] = 0.0
+        weights[0] = float("nan")
+    worker.scan(0, _unit([1, 2, 3, 4, 5, 6], [4, 5], [7]), lambda n_tokens: None)
+    assert worker.units == (0,)
+
+
 def test_other_examples_are_fine() -> None:
     worker, _ = _worker()
     worker.scan(5, _unit([1, 2, 3], [1, 4, 5, 6]), lambda n_tokens: None)

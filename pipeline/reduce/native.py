@@ -58,9 +58,10 @@ class NativeUpdate:
     """
 
     def __init__(self, library: ctypes.CDLL) -> None:
+        # Raises ValueError where it is not in the library.
         size = ctypes.c_int64.in_dll(library, "call_size").value
         if size != ctypes.sizeof(_Call):
-            raise OSError(f"update.cpp has a Call of {size} bytes, and native.py another")
+            raise ValueError(f"update.cpp has a Call of {size} bytes, and native.py another")
         self._update = library.update
 
     def __call__(

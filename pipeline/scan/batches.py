@@ -79,15 +79,17 @@ def random_scores(
 def padded_batch(
     input_ids: list[np.ndarray], example_ids: Int64[np.ndarray, " batch"], seed: int, skip: int
 ) -> tuple[Int64[torch.Tensor, "batch pos"], Batch]:
-    """Token ids padded on the right with 0, and what goes with them.
+    """Token ids padded on the right, and what goes with them.
 
     The first `skip` positions of each example are not counted. The pad id need not be special:
-    the model is causal, and a padded position is never counted.
+    the model is causal, and a padded position is never counted. It is the example's own last one,
+    for a token whose activations are no numbers spoils its whole row: 0 times NaN is NaN.
     """
     lengths = torch.tensor([len(ids) for ids in input_ids])
     longest = int(lengths.max())
     padded = torch.zeros((len(input_ids), longest), dtype=torch.int64)
     for row, ids in enumerate(input_ids):
+        padded[row] = int(ids[-1])
         padded[row, : len(ids)] = torch.from_numpy(ids.astype(np.int64))
     return padded, Batch(
         example_ids=torch.from_numpy(example_ids.astype(np.int64)),

@@ -30,6 +30,7 @@ Update = Callable[..., None]
 # (token, neuron) pairs from which a compilation pays for itself. Measured on two CPU cores: 2 s,
 # and 60 to 150 ns a pair less. On CUDA by arithmetic only: half a minute, and about 0.1 ns a pair.
 _PAIRS_WORTH_COMPILING: Final = {"cpu": 30_000_000, "cuda": 300_000_000_000}
+_LONGEST_COMPILATION_S: Final = 120
 _COMPILERS: Final = ("c++", "g++", "clang++")
 # No contraction, so that products round as torch's do. Some compilers do not know -march=native.
 _FLAGS: Final = ("-O3", "-std=c++17", "-ffp-contract=off", "-fPIC", "-shared", "-pthread")
@@ -56,8 +57,8 @@ def choose_update(
         if device.type == "cuda":
             return functools.partial(LayerState.update, reduce=_compiled_reduce(states)), True
         return NativeUpdate(_library(tuple(definitions(states).items()))), True
-    except (OSError, RuntimeError) as error:
-        said = str(error).strip().splitlines()[0]
+    except (OSError, RuntimeError, ValueError, subprocess.TimeoutExpired) as error:
+        said = next(iter(str(error).strip().splitlines()), type(error).__name__)
         needed = "Triton and a C compiler" if device.type == "cuda" else "g++ or clang++"
         note(
             f"scan.compile={setting}: the reduction runs eager, many times slower ({said}); "
@@ -92,7 +93,12 @@ def _library(macros: tuple[tuple[str, str], ...]) -> ctypes.CDLL:
             defined = [f"-D{name}={value}" for name, value in macros]
             command = [compiler, *flags, *defined, "-o", str(library), str(path)]
             done = subprocess.run(
-                command, check=False, capture_output=True, text=True, errors="replace"
+                command,
+                check=False,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=_LONGEST_COMPILATION_S,
             )
             if done.returncode == 0:
                 return ctypes.CDLL(str(library))
