@@ -31,7 +31,6 @@ from pipeline.reduce import (
     reduce_batch,
 )
 from pipeline.reduce import state as state_module
-from pipeline.reduce.native import _activated
 from pipeline.reduce.signs import BLOCK
 from pipeline.scan.batches import padded_batch, random_scores
 from pipeline.scan.compiled import choose_update
@@ -482,20 +481,3 @@ def test_the_compiled_reduction_equals_the_eager_one(unchecked_signatures: None)
     examples = case.examples()
     by = partial(LayerState.update, reduce=torch.compile(reduce_batch, dynamic=True))
     assert_as_defined(case, scanned_by(case, examples, by), examples)
-
-
-@pytest.mark.parametrize("n_threads", range(1, 9))
-@pytest.mark.parametrize("n_positions", [1, 97, 700, 3001])
-def test_equal_gates_have_equal_acts_wherever_they_lie(n_threads: int, n_positions: int) -> None:
-    """So that scores tie, and the earliest position is the one that is kept."""
-    gate = torch.tensor([0.7311, -1.234567]).repeat(67)[:133].expand(1, n_positions, 133)
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(n_threads)
-        act = _activated(functional.silu, gate)
-    finally:
-        torch.set_num_threads(before)
-    assert act.shape == gate.shape
-    assert torch.equal(act, act[:, :1].expand_as(act))
-    assert act.unique().numel() == 2
-    torch.testing.assert_close(act, functional.silu(gate))

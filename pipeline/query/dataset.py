@@ -154,8 +154,8 @@ class Dataset:
 
         examples = columns("examples", "examples")
         examples["tokens"] = self._tokens_of(examples["token_ids"])
-        # Small tables are bound faster without the files of other layers; one with many row groups
-        # is not, as DuckDB then merges their statistics first.
+        # Small tables are read faster without the files of other layers (each by 1 ms of 3 at 32
+        # layers); `examples`, with many row groups, 1 ms more slowly.
         neurons, stats = (
             columns(table, scan_of(self.source, table, layer))
             for table in ("neurons", "sign_stats")

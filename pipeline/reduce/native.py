@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipeline.reduce.batch import Batch
+from pipeline.reduce.signs import BLOCK
 from pipeline.reduce.state import LayerState, StateSettings
 
 # As update.cpp numbers them.
@@ -48,7 +49,11 @@ class _Call(ctypes.Structure):
 
 def definitions(settings: StateSettings) -> dict[str, str]:
     """The macros that update.cpp is compiled with for states of these settings."""
-    return {"VALUE": _VALUES[settings.dtype], "RANKINGS": str(len(settings.rankings))}
+    return {
+        "VALUE": _VALUES[settings.dtype],
+        "RANKINGS": str(len(settings.rankings)),
+        "BLOCK": str(BLOCK),
+    }
 
 
 class NativeUpdate:

@@ -53,7 +53,7 @@ class StateSettings:
 
     def part(self, start: int, stop: int) -> StateSettings:
         """The settings of neurons start to stop - 1 alone."""
-        return replace(self, n_neurons=len(range(*slice(start, stop).indices(self.n_neurons))))
+        return replace(self, n_neurons=min(stop, self.n_neurons) - start)
 
     @property
     def n_bytes(self) -> int:
@@ -200,6 +200,8 @@ class LayerState:
             part.best >= 0, pack(part.best, batch.example_ids[:, None, None]), EMPTY - 1
         )
         rows = (keys > self.worst[:, start : start + keys.shape[2]]).any(0).nonzero()
+        if len(rows) == 0:
+            return
         random, counted = (
             torch.nn.functional.pad(values, (0, BLOCK)) for values in (batch.random, batch.counted)
         )

@@ -2,7 +2,8 @@
 //
 // The definitions are those of reduce_batch (signs.py) and LayerState.update (state.py), which this
 // is tested against. It is compiled where it runs, by scan/compiled.py, and called by native.py: for
-// one type of activations, VALUE (float, BFloat16 or _Float16), and one number of RANKINGS.
+// one type of activations, VALUE (float, BFloat16 or _Float16), one number of RANKINGS, and the
+// BLOCK of signs.py: sums are float32 within that many positions and float64 beyond.
 //
 // A thread owns a range of neurons, and so every number of the state that it writes. It takes 16
 // neurons (a tile) of one example at a time, laid side by side in a buffer that stays in its cache:
@@ -21,8 +22,6 @@ namespace {
 constexpr int LANES = 16, COMBOS = 4, QUANTITIES = 4, MOST_RANKINGS = 4;
 // Neurons that are copied from a row of an activation at a time, whole cache lines.
 constexpr int64_t STRIPE = 4 * LANES;
-// Sums are float32 within this many positions and float64 beyond.
-constexpr int64_t BLOCK = 32;
 constexpr int64_t LAST_ID = 0xffffffff;
 
 typedef float Floats __attribute__((vector_size(4 * LANES)));
@@ -268,7 +267,7 @@ void update_neurons(const Call& call, int64_t first, int64_t stop) {
         const int64_t at = start * length;
         const int lanes = (int)(width - start < LANES ? width - start : LANES);
         update_tile(call, e, neuron + start, lanes,
-                                 {gate.data() + at, in.data() + at, act.data() + at});
+                    {gate.data() + at, in.data() + at, act.data() + at});
       }
     }
 }

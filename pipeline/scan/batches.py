@@ -1,4 +1,4 @@
-"""How a unit's examples are put into batches: fixed by the unit alone, whoever scans it."""
+"""How a unit's examples are put into batches: fixed by the unit and the size of a batch."""
 
 from __future__ import annotations
 

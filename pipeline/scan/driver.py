@@ -57,9 +57,8 @@ def scan(
 ) -> ScanReport:
     """Scan the units that none of `snapshots` covers; `progress` is told the tokens of each batch.
 
-    `note` is told what a person should know of how it is scanned.
-
-    `snapshots` are those in `place`; new ones go there.
+    `snapshots` are those in `place`; new ones go there. `note` is told what a person should know of
+    how it is scanned.
     """
     done = {unit for snapshot in snapshots for unit in snapshot.units}
     todo = [unit for unit in corpus.units if unit.unit_id not in done]

@@ -32,8 +32,8 @@ from pipeline.store.place import Place
 from pipeline.store.snapshots import Snapshot, StoredLayer, open_layer
 
 # Entries (list, neuron, k) of a row group of `examples`, 2 MB of each column of windows. A reader
-# of a neuron passes over half the rows of its group, and DuckDB prepares every column of every
-# group of the file: with half as many entries, or twice as many, it takes a fifth longer.
+# of a neuron passes over half the rows of its group, but every group of the file costs too: with
+# half as many entries DuckDB takes a fifth longer.
 _ENTRIES_PER_GROUP = 1 << 13
 # Rows of a row group of `sign_stats`, whole neurons: one of all rows takes 2 ms more for a neuron.
 _STATS_PER_GROUP = 1 << 14
