@@ -44,10 +44,10 @@ from pipeline.model import GatedModel, ModelInfo, inspect_model, load_model
 from pipeline.model.load import hook_model
 from pipeline.naming import RANKINGS
 from pipeline.provenance import provenance
-from pipeline.scan import ScanSettings, Worker, choose_tokens_per_batch, state_bytes
+from pipeline.scan import Scanner, ScanSettings, choose_tokens_per_batch, state_bytes
 from pipeline.scan.batches import length_sorted_batches
 from pipeline.scan.compiled import Update, choose_update
-from pipeline.store import Place, UnitExamples, save_snapshot
+from pipeline.store import Place, UnitExamples, write_snapshot
 
 Rows = list[np.ndarray]
 
@@ -136,11 +136,11 @@ def nothing(*_: object) -> None:
     """An update that leaves only the hooked forward."""
 
 
-def closed(worker: Worker) -> Worker:
-    """A worker into whose lists nothing can enter."""
-    for state in worker.states.values():
+def closed(scanner: Scanner) -> Scanner:
+    """A scanner into whose lists nothing can enter."""
+    for state in scanner.states.values():
         state.worst.fill_(torch.iinfo(torch.int64).max)
-    return worker
+    return scanner
 
 
 def measured_command(
@@ -185,21 +185,23 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
     """All rounds, as the line of JSON."""
     bare, model = models(args)
     settings = ScanSettings(16, 16, RANKINGS, 48, 15, True, args.tokens_per_batch or 1, 0)
-    n_state_bytes = state_bytes(model, settings)
-    tokens_per_batch = args.tokens_per_batch or choose_tokens_per_batch(model, 2 * n_state_bytes)
+    n_bytes = state_bytes(model, settings)
+    n_state_bytes = n_bytes.total()
+    twice = n_bytes + n_bytes
+    tokens_per_batch = args.tokens_per_batch or choose_tokens_per_batch(model, twice)
     settings = ScanSettings(16, 16, RANKINGS, 48, 15, True, tokens_per_batch, 0)
     states = settings.state(model, model.layers[0])
     update, compiled = choose_update(args.compile, 0, model.device, states, sys.exit)
 
-    def worker(by: Update) -> Worker:
-        return Worker(model, settings, model.device, by)
+    def scanner(by: Update) -> Scanner:
+        return Scanner(model, settings, by)
 
     # The closed lists need no room: one entry and a window of one position.
     narrow = ScanSettings(1, 0, RANKINGS, 0, 0, True, tokens_per_batch, 0)
-    workers = {
-        "hooked": worker(nothing),
-        "reduced": closed(Worker(model, narrow, model.device, update)),
-        "scan": worker(update),
+    scanners = {
+        "hooked": scanner(nothing),
+        "reduced": closed(Scanner(model, narrow, update)),
+        "scan": scanner(update),
     }
     rng = np.random.default_rng(0)
     n_scanned = 0
@@ -211,12 +213,12 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
 
     few = texts(8)
     bare_forward(bare, few.input_ids, args.bare_batch, model.device)
-    for each in workers.values():
+    for each in scanners.values():
         each.scan(0, few, nothing)
-    workers["scan"].scan(0, texts(args.warm), nothing)
+    scanners["scan"].scan(0, texts(args.warm), nothing)
     if model.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(model.device)
-    seconds: dict[str, list[float]] = {name: [] for name in ("bare", *workers)}
+    seconds: dict[str, list[float]] = {name: [] for name in ("bare", *scanners)}
     n_tokens: list[int] = []
     padding = []
     for number in range(args.rounds):
@@ -230,9 +232,9 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
             bare_forward(bare, unit.input_ids, args.bare_batch, model.device)
 
         seconds["bare"].append(timed(bare_pass, model.device))
-        for name, each in workers.items():
+        for name, each in scanners.items():
 
-            def scan(each: Worker = each, number: int = number, unit: UnitExamples = unit) -> None:
+            def scan(each: Scanner = each, number: int = number, unit: UnitExamples = unit) -> None:
                 each.scan(number + 1, unit, nothing)
 
             seconds[name].append(timed(scan, model.device))
@@ -244,7 +246,7 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
     peak = torch.cuda.max_memory_allocated(model.device) if model.device.type == "cuda" else None
     with tempfile.TemporaryDirectory() as folder:
         snapshot_s = timed(
-            lambda: save_snapshot(Place(folder), "worker-0", 1, (0,), workers["scan"].states),
+            lambda: write_snapshot(Place(folder), "worker-0", 1, (0,), scanners["scan"].states),
             model.device,
         )
     n_pairs = [n * sum(map(model.n_neurons, model.layers)) for n in n_tokens]

@@ -32,13 +32,12 @@ from pipeline.store import (
     Place,
     RunRecord,
     TokenIndex,
-    load_snapshots,
     merge_layer,
     read_flipped,
-    save_snapshot,
     write_corpus,
     write_layer_summary,
     write_neurons,
+    write_snapshot,
     write_vocab,
 )
 from pipeline.store.place import WORK
@@ -226,15 +225,14 @@ def write_dataset(path: Path, size: Size) -> dict[str, Any]:
             with_lists = layer < size.example_layers
             settings = size.state(with_lists=with_lists)
             state = make_state(settings, tokens.lengths, (size.seed, layer))
-            save_snapshot(place, "worker-0", layer, unit_ids, {layer: state})
+            snapshot = write_snapshot(place, "worker-0", 1, unit_ids, {layer: state})
             del state
             n_rows["neurons"] += make_neurons(place, layer, size)
             n_rows["layers"] += write_layer_summary(place, layer, random_cosine_interval(_D_MODEL))
             flipped = read_flipped(place, layer)
-            snapshots = load_snapshots(place)
             merge = size.merge()
             for table, n in merge_layer(
-                place, snapshots, layer, settings, merge, flipped, tokens
+                place, [snapshot], layer, settings, merge, flipped, tokens
             ).items():
                 n_rows[table] += n
             if not with_lists:

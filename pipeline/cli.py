@@ -1,4 +1,4 @@
-"""The command `gatescope`: run, query, show, verify."""
+"""The command `gatescope`: run, status, query, show, verify."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from pipeline.errors import GatescopeError
+from pipeline.errors import GatescopeError, Interrupted
 
 if TYPE_CHECKING:
     from pipeline.query import Activations, Dataset
@@ -28,7 +28,10 @@ A run that was stopped goes on when the same command is given again.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code: 0 done, 1 verify found violations, 2 what the user can mend."""
+    """Run a command; gives its exit code.
+
+    0 done, 1 verify found violations, 2 what the user can mend, 130 interrupted, 143 told to leave.
+    """
     parser = _parser()
     options = parser.parse_args(arguments)
     # Read as torch is loaded, which is later. Threads that spin while they wait take the cores from
@@ -47,6 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except GatescopeError as error:
         console.print(f"gatescope: {error}", markup=False, soft_wrap=True, style="bold red")
         return 2
+    except Interrupted:
+        console.print(
+            "gatescope: told to leave, and has: what was counted is kept, and the same command "
+            "again goes on",
+            soft_wrap=True,
+        )
+        return 143
     except KeyboardInterrupt:
         console.print(
             "gatescope: interrupted; the same command again goes on from the last snapshot"
@@ -72,6 +82,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     run.set_defaults(command=_run)
+
+    status = commands.add_parser("status", help="how far a run is, from anywhere")
+    status.add_argument("output", help="the folder or URL that the run writes to")
+    status.set_defaults(command=_status)
 
     query = commands.add_parser("query", help="ask a dataset; without a name, list the queries")
     query.add_argument("dataset", help="a folder, a URL or a Hub id")
@@ -121,6 +135,26 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     place = config.output
     out.print(f"\nNext:\n  gatescope query {place}\n  gatescope show {place} {layer}.{neuron}")
     out.print(f"  gatescope verify {place} --rerun 100", soft_wrap=True)
+    return 0
+
+
+def _status(options: argparse.Namespace, console: Console) -> int:
+    from pipeline.store import Place, read_manifest, read_status
+    from pipeline.view.run_status import render_from_elsewhere
+
+    place = Place(options.output)
+    out = _terminal()
+    manifest = read_manifest(place)
+    if manifest is not None:
+        out.print(f"{place}: complete, {manifest['finished']}", soft_wrap=True)
+        out.print(f"\nNext:\n  gatescope query {place}", soft_wrap=True)
+        return 0
+    status = read_status(place)
+    if status is None:
+        raise GatescopeError(
+            f"{place}: no run has begun to scan there; give the output of a `gatescope run`"
+        )
+    out.print(render_from_elsewhere(status, str(place)))
     return 0
 
 

@@ -7,6 +7,7 @@ there.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,25 +18,20 @@ from pipeline.config import RunConfig, differences, scan_settings, to_dict
 from pipeline.errors import GatescopeError
 from pipeline.fingerprint import folder_digest
 from pipeline.hub import write_card
-from pipeline.model import (
-    GatedModel,
-    inspect_model,
-    load_model,
-    load_tokenizer,
-    tokenizer_hash,
-)
+from pipeline.model import inspect_model, load_tokenizer, tokenizer_hash
 from pipeline.provenance import provenance
-from pipeline.scan import ScanReport
+from pipeline.scan import Driver, Totals
 from pipeline.stages import (
+    hire,
     make_corpus,
-    make_tables,
     make_vocab,
     open_texts,
     plan_scan,
-    scan_corpus,
+    scan_and_merge,
     warn_of_context,
+    workers_config,
 )
-from pipeline.store import Place, RunRecord, read_manifest
+from pipeline.store import EventLog, Place, RunRecord, only_writer, read_manifest
 
 
 @dataclass(frozen=True)
@@ -64,84 +60,104 @@ def run(config: RunConfig, console: Console) -> RunResult:
     record.refuse_foreign()
 
     # Whatever can be refused is refused before anything is written.
-    info = inspect_model(config.model)
-    tokenizer = load_tokenizer(config.model, info)
-    model = load_model(config.model, info)
-    console.print(
-        f"Model {info.name}: {model.architecture}, {len(model.layers)} layers x "
-        f"{model.n_neurons(model.layers[0]):,} neurons, {model.act_fn_name}, "
-        f"{_dtype_name(model)} on {model.device}, {model.attention} attention",
-        highlight=False,
-        soft_wrap=True,
-    )
     begun = record.settings()
-    resolved = (begun or {}).get("scan.resolved_tokens_per_batch")
-    plan = plan_scan(model, config, resolved, console)
-    settings["model.resolved_revision"] = info.revision
-    settings["model.resolved_dtype"] = _dtype_name(model)
-    settings["scan.resolved_tokens_per_batch"] = plan.settings.tokens_per_batch
     if begun is not None:
         _refuse_differences(place, begun, settings, "an unfinished run")
-    texts = open_texts(config, model, tokenizer) if begun is None else None
+    info = inspect_model(config.model)
+    tokenizer = load_tokenizer(config.model, info)
+    with hire(workers_config(config, info, place), console) as team:
+        resolved = (begun or {}).get("scan.resolved_tokens_per_batch")
+        facts, plan = plan_scan(team, info, resolved, console)
+        settings["model.resolved_revision"] = info.revision
+        settings["model.resolved_dtype"] = facts.dtype
+        settings["scan.resolved_tokens_per_batch"] = plan.settings.tokens_per_batch
+        if begun is not None:
+            _refuse_differences(place, begun, settings, "an unfinished run")
+        texts = open_texts(config, facts, tokenizer) if begun is None else None
 
-    with place.only_writer():
-        if read_manifest(place) is not None or record.settings() != begun:
-            raise GatescopeError(
-                f"output={place}: another run has just written there; run the same command again"
-            )
-        record.sweep()
-        if texts is not None:
-            record.begin(settings)
-            corpus = make_corpus(place, record, config, texts, console)
-        else:
-            corpus = record.corpus()
-            console.print(f"Resuming {place}: the corpus is written")
-        warn_of_context(corpus, info, console)
-        report = scan_corpus(place, corpus, model, config, plan, console)
-        n_rows = {"corpus": corpus.n_examples}
-        n_rows["vocab"] = make_vocab(place, tokenizer, info)
-        n_rows |= make_tables(place, corpus, model, config, plan.settings, report, console)
-        manifest = {
-            "model": _model_facts(model, tokenizer),
-            "corpus": {
-                "name": config.corpus.name,
-                "n_examples": corpus.n_examples,
-                "n_tokens": corpus.n_tokens,
-                "fingerprint": corpus.fingerprint,
-                **corpus.facts,
-            },
-            "config": to_dict(config),
-            "settings": settings,
-            "scan": {
-                "tokens_per_batch": plan.settings.tokens_per_batch,
-                "n_units": len(corpus.units),
-                "n_resumed_units": report.n_resumed_units,
-                "compiled": report.compiled,
-                "n_halved": report.n_halved,
-                **_rates(report),
-                "wall_s": time.monotonic() - started,
-            },
-            "tables": n_rows,
-            **provenance(),
-        }
-        write_card(place, manifest)
-        record.finish(manifest)
+        with only_writer(place, lambda text: console.print(text, highlight=False)) as guard:
+            if read_manifest(place) is not None or record.settings() != begun:
+                raise GatescopeError(
+                    f"output={place}: another run has just written there; run the same command "
+                    "again"
+                )
+            record.sweep()
+            if texts is not None:
+                record.begin(settings)
+                corpus = make_corpus(place, record, config, texts, console)
+            else:
+                corpus = record.corpus()
+                console.print(f"Resuming {place}: the corpus is written")
+            warn_of_context(corpus, info, console)
+            events = EventLog(place)
+            events.write("started" if texts is not None else "resumed", cluster=config.cluster.name)
+            n_vocab = make_vocab(place, tokenizer, info)
+            try:
+                driver = scan_and_merge(
+                    place, corpus, facts, config, plan, team, events, guard, console
+                )
+            finally:
+                events.flush()
+            n_rows = {"corpus": corpus.n_examples, "vocab": n_vocab, **_rows(driver)}
+            manifest = {
+                "model": facts.to_json() | {"tokenizer_sha256": tokenizer_hash(tokenizer)},
+                "corpus": {
+                    "name": config.corpus.name,
+                    "n_examples": corpus.n_examples,
+                    "n_tokens": corpus.n_tokens,
+                    "fingerprint": corpus.fingerprint,
+                    **corpus.facts,
+                },
+                "config": to_dict(config),
+                "settings": settings,
+                "scan": {
+                    "tokens_per_batch": plan.settings.tokens_per_batch,
+                    "n_units": len(corpus.units),
+                    **_scan_facts(driver.totals),
+                    "wall_s": time.monotonic() - started,
+                },
+                "tables": n_rows,
+                **provenance(),
+            }
+            write_card(place, manifest)
+            events.write("finished")
+            events.flush()
+            guard()
+            record.finish(manifest)
     return RunResult(manifest, already_complete=False)
 
 
-def _rates(report: ScanReport) -> dict[str, float | None]:
-    """Of the process that finished the run; null where it had nothing left to scan."""
-    if not report.n_padded:
-        return {"padding": None, "scan_s": report.scan_s, "tokens_per_s": None}
+def _rows(driver: Driver) -> dict[str, int]:
+    """Rows of the tables that have a part for each layer."""
+    n_rows: Counter[str] = Counter()
+    for of_layer in driver.layers.written.values():
+        n_rows.update(of_layer)
+    return dict(n_rows)
+
+
+def _scan_facts(totals: Totals) -> dict[str, Any]:
+    """Of the process that finished the run; rates are null where it had nothing left to scan.
+
+    `waiting` is the part of the workers' time that passed between two units.
+    """
+    scanned = totals.n_padded > 0
+    at_work = totals.busy_s + totals.waited_s
     return {
-        "padding": 1 - report.n_tokens / report.n_padded,
-        "scan_s": report.scan_s,
-        "tokens_per_s": report.n_tokens / report.scan_s,
+        "n_resumed_units": totals.n_resumed_units,
+        "n_units_again": totals.n_units_again,
+        "n_snapshots": totals.n_snapshots,
+        "n_damaged_snapshots": totals.n_damaged,
+        "compiled": totals.compiled,
+        "n_halved": totals.n_halved,
+        "padding": 1 - totals.n_tokens / totals.n_padded if scanned else None,
+        "scan_s": totals.scan_s,
+        "tokens_per_s": totals.n_tokens / totals.scan_s if scanned else None,
+        "waiting": totals.waited_s / at_work if scanned else None,
+        "workers": [
+            {"name": name, "node": node, "device": device, "n_units": totals.n_units_of[name]}
+            for name, (node, device) in totals.nodes.items()
+        ],
     }
-
-
-def _dtype_name(model: GatedModel) -> str:
-    return str(model.dtype).removeprefix("torch.")
 
 
 def _files_of(config: RunConfig) -> dict[str, str]:
@@ -168,21 +184,3 @@ def _refuse_differences(
             f"output={place}: {what} with other settings is there ({'; '.join(found)}); choose "
             "another output, or delete that folder to start anew"
         )
-
-
-def _model_facts(model: GatedModel, tokenizer: Any) -> dict[str, Any]:
-    return {
-        "name": model.name,
-        "revision": model.revision,
-        "architecture": model.architecture,
-        "act_fn": model.act_fn_name,
-        "dtype": _dtype_name(model),
-        "device": str(model.device),
-        "attention": model.attention,
-        "n_layers": model.n_layers,
-        "layers": list(model.layers),
-        "n_neurons": [model.n_neurons(layer) for layer in model.layers],
-        "d_model": model.d_model,
-        "d_vocab": model.d_vocab,
-        "tokenizer_sha256": tokenizer_hash(tokenizer),
-    }

@@ -2,44 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
-import torch
 from rich.console import Console
 
 from pipeline.config import RunConfig
 from pipeline.corpus import Corpus, Fingerprint, open_corpus, split_units
 from pipeline.errors import GatescopeError
-from pipeline.model import GatedModel, ModelInfo, vocabulary
+from pipeline.model import ModelFacts, ModelInfo, vocabulary
 from pipeline.scan import (
     UNIT_TOKENS,
-    ScanReport,
-    ScanSettings,
-    check_fits,
-    choose_tokens_per_batch,
-    scan,
-    state_bytes,
+    Driver,
+    Member,
+    OwnProcess,
+    Reporter,
+    ScanPlan,
+    Team,
 )
 from pipeline.store import (
     MAX_EXAMPLES,
     CorpusIndex,
-    MergeSettings,
+    EventLog,
     Place,
     RunRecord,
-    TokenIndex,
-    load_snapshots,
-    merge_layer,
-    read_flipped,
     write_corpus,
-    write_layer_summary,
-    write_neurons,
     write_vocab,
 )
 from pipeline.view.progress import progress
-from pipeline.weights import io_classes, neuron_weights, random_cosine_interval
+from pipeline.view.run_status import run_display
+
+_TICK_S: Final = 0.2
+# Seconds after which a person is told what is waited for.
+_LONG_S: Final = 20.0
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,10 @@ class Texts:
     units: Iterator[list[Any]]
 
 
-def open_texts(config: RunConfig, model: GatedModel, tokenizer: Any) -> Texts:
+def open_texts(config: RunConfig, model: ModelFacts, tokenizer: Any) -> Texts:
     """Open the corpus and read its first unit."""
     corpus = open_corpus(config.corpus, tokenizer, model.d_vocab)
-    by_device = UNIT_TOKENS.get(model.device.type, UNIT_TOKENS["cpu"])
+    by_device = UNIT_TOKENS.get(model.device, UNIT_TOKENS["cpu"])
     units = split_units(corpus, config.scan.unit_tokens or by_device)
     return Texts(corpus, chain([next(units)], units))
 
@@ -120,113 +123,138 @@ def _note(console: Console, text: str) -> None:
     console.print(f"Note: {text}", highlight=False, markup=False, soft_wrap=True, style="yellow")
 
 
-@dataclass(frozen=True)
-class ScanPlan:
-    """The settings of a scan whose state fits, and where that state lives."""
+def workers_config(config: RunConfig, info: ModelInfo, place: Place) -> RunConfig:
+    """The configuration as workers take it: with no path that depends on the working folder."""
+    folder = Path(info.location).expanduser()
+    name = str(folder.absolute()) if folder.is_dir() else config.model.name
+    return replace(
+        config,
+        model=replace(config.model, name=name, revision=info.revision),
+        output=place.address,
+    )
 
-    settings: ScanSettings
-    state_device: torch.device
+
+def hire(config: RunConfig, console: Console) -> Team:
+    """The workers that `cluster` asks for; they begin to load the model when the team is polled."""
+    assert config.output is not None
+    cluster = config.cluster
+
+    def note(text: str) -> None:
+        _note(console, text)
+
+    if cluster.name == "inprocess":
+        # Who hangs is this very process: nobody is left to replace it.
+        return Team(OwnProcess(config.output, config), math.inf, note)
+    # Here and not above: the scan of one process runs where Ray is not installed.
+    from pipeline.scan.ray_crew import RayCrew
+
+    return Team(RayCrew(config.output, config), cluster.hang_after_s, note)
 
 
 def plan_scan(
-    model: GatedModel, config: RunConfig, tokens_per_batch: int | None, console: Console
-) -> ScanPlan:
-    """Settle a scan's settings and say how large its state is.
+    team: Team, info: ModelInfo, tokens_per_batch: int | None, console: Console
+) -> tuple[ModelFacts, ScanPlan]:
+    """What the first worker says of the model and of the states of its scan.
 
-    `tokens_per_batch` is what an unfinished run began with, which decides the rounding of its
-    results. Raises GatescopeError where the state cannot fit.
+    `tokens_per_batch` is what an unfinished run began with. Raises GatescopeError where the model
+    cannot be loaded or the states cannot fit.
     """
-    settings = ScanSettings(
-        k=config.scan.k,
-        spare=config.scan.spare if config.scan.dedupe else 0,
-        rankings=config.scan.rankings,
-        before=config.scan.window.before,
-        after=config.scan.window.after,
-        skip_bos=config.scan.skip_bos,
-        tokens_per_batch=config.scan.tokens_per_batch or tokens_per_batch or 0,
-        seed=config.seed,
-    )
-    on_cpu = config.scan.state_device == "cpu"
-    state_device = torch.device("cpu") if on_cpu else model.device
-    n_bytes = state_bytes(model, settings)
+    _, member = _answer(team, "load", console)
+    assert member.loaded is not None
+    facts = replace(member.loaded.facts, name=info.name)
     console.print(
-        f"State of the scan: {n_bytes / 2**30:.2f} GiB on {state_device}", highlight=False
+        f"Model {facts.name}: {facts.architecture}, {len(facts.layers)} layers x "
+        f"{facts.n_neurons[0]:,} neurons, {facts.act_fn}, {facts.dtype} on {member.loaded.device}, "
+        f"{facts.attention} attention",
+        highlight=False,
+        soft_wrap=True,
     )
-    check_fits(n_bytes, state_device)
-    if not settings.tokens_per_batch:
-        on_model = n_bytes if state_device == model.device else 0
-        settings = replace(settings, tokens_per_batch=choose_tokens_per_batch(model, on_model))
-    return ScanPlan(settings, state_device)
+    team.ask(member, "plan", None, tokens_per_batch)
+    plan, _ = _answer(team, "plan", console)
+    said = ", ".join(f"{n / 2**30:.2f} GiB on {device}" for device, n in plan.state_bytes.items())
+    each = " for each worker" if team.n_wanted > 1 else ""
+    console.print(f"State of the scan: {said}{each}", highlight=False)
+    return facts, plan
 
 
-def scan_corpus(
+def _answer(team: Team, method: str, console: Console) -> tuple[Any, Member]:
+    """The first answer of any worker to `method`."""
+    said_at = time.monotonic() + _LONG_S
+    while True:
+        for outcome in team.poll(_TICK_S):
+            if outcome.lost:
+                _note(console, f"a worker was lost at {outcome.method} ({outcome.error})")
+            elif isinstance(outcome.error, GatescopeError):
+                raise outcome.error
+            elif outcome.error is not None:
+                raise GatescopeError(
+                    f"a worker failed at {outcome.method}: {outcome.error}"
+                ) from outcome.error
+            elif outcome.method == method:
+                return outcome.answer, outcome.member
+        team.check()
+        if time.monotonic() > said_at and not any(m.pulse for m in team.members.values()):
+            said_at = math.inf
+            _note(
+                console,
+                f"none of the {len(team.members)} workers has a place on the cluster yet; waiting "
+                "(`ray status` there tells what it has and what was asked for)",
+            )
+
+
+def scan_and_merge(
     place: Place,
     corpus: CorpusIndex,
-    model: GatedModel,
+    facts: ModelFacts,
     config: RunConfig,
     plan: ScanPlan,
+    team: Team,
+    events: EventLog,
+    guard: Callable[[], None],
     console: Console,
-) -> ScanReport:
-    """Scan what no snapshot covers."""
-    snapshots = load_snapshots(place)
-    covered = {unit for snapshot in snapshots for unit in snapshot.units}
-    done = sum(unit.n_tokens for unit in corpus.units if unit.unit_id in covered)
-    with progress(console, "Scanning", "tokens", corpus.n_tokens, done) as advance:
-        return scan(
+) -> Driver:
+    """Scan what no snapshot covers and write the tables of all layers; gives what was done.
+
+    Raises Interrupted after a SIGTERM, once what was counted is kept.
+    """
+    with (
+        run_display(console) as show,
+        Reporter(place, corpus, team, show) as reporter,
+        _told_to_leave() as leave,
+    ):
+        driver = Driver(
             place,
             corpus,
-            model,
+            facts,
             plan.settings,
-            snapshots,
-            state_device=plan.state_device,
-            compile_setting=config.scan.compile,
+            team,
+            events,
             snapshot_every_s=config.cluster.snapshot_every_s,
-            progress=advance,
+            leave=leave,
+            guard=guard,
             note=lambda text: _note(console, text),
+            tick=reporter.tick,
         )
+        driver.run()
+    return driver
+
+
+@contextmanager
+def _told_to_leave() -> Iterator[threading.Event]:
+    """An event that SIGTERM sets, as machines that are taken away send it some time before."""
+    leave = threading.Event()
+    # Only the main thread may ask for signals; elsewhere someone else decides what they do.
+    if threading.current_thread() is not threading.main_thread():
+        yield leave
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: leave.set())
+    try:
+        yield leave
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def make_vocab(place: Place, tokenizer: Any, info: ModelInfo) -> int:
     """Write the `vocab` table; gives its rows."""
     words = vocabulary(tokenizer, info.d_vocab)
     return write_vocab(place, words.tokens, words.bytes_)
-
-
-def make_tables(
-    place: Place,
-    corpus: CorpusIndex,
-    model: GatedModel,
-    config: RunConfig,
-    settings: ScanSettings,
-    report: ScanReport,
-    console: Console,
-) -> dict[str, int]:
-    """Write the partitioned tables layer by layer; gives their rows."""
-    n_rows = {"neurons": 0, "sign_stats": 0, "examples": 0, "layers": 0}
-    randomness = random_cosine_interval(model.d_model)
-    with (
-        TokenIndex(place, corpus) as tokens,
-        progress(console, "Merging", "layers", len(model.layers)) as advance,
-    ):
-        for layer in model.layers:
-            weights = model.mlp_weights(layer)
-            said = neuron_weights(
-                weights.gate, weights.in_, weights.out, canonical_signs=config.scan.canonical_signs
-            )
-            columns: dict[str, Any] = {k: v.cpu().numpy() for k, v in vars(said).items()}
-            columns["io_class"] = io_classes(said.cos_gate_in, said.cos_gate_out, said.cos_in_out)
-            n_rows["neurons"] += write_neurons(place, layer, columns)
-            n_rows["layers"] += write_layer_summary(place, layer, randomness)
-            merged = merge_layer(
-                place,
-                report.snapshots,
-                layer,
-                settings.state(model, layer),
-                MergeSettings(config.scan.k, config.scan.dedupe, model.act_fns[layer]),
-                read_flipped(place, layer),
-                tokens,
-            )
-            for table, n in merged.items():
-                n_rows[table] += n
-            advance(1)
-    return n_rows

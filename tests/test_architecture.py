@@ -26,7 +26,9 @@ OWNERS = {
 }
 WITHOUT_TORCH = ("view/", "query/", "hub/")
 REDUCE_MAY_IMPORT = ("torch", "jaxtyping", "pipeline.reduce", "pipeline.naming", "pipeline.errors")
-SCAN_RUNS_WITHOUT = ("ray", "hydra", "omegaconf", "duckdb", "datasets", "scipy")
+SCAN_RUNS_WITHOUT = ("ray", "hydra", "omegaconf", "duckdb", "datasets", "scipy", "tenacity")
+# What is loaded for runs on a cluster alone.
+_ON_A_CLUSTER = "pipeline.scan.ray_crew"
 PICKLES = {"pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 VAGUE = ("util", "utils", "helper", "helpers", "common", "misc", "shared", "tools")
 MAX_LINES = 300
@@ -146,7 +148,9 @@ def nothing_imports_cli(tree: Tree) -> Iterator[str]:
 def the_scan_runs_on_a_bare_machine(tree: Tree) -> Iterator[str]:
     modules = {source.module: source for source in tree.values()}
     chains = {
-        m: "" for m in modules if _below(m, ("pipeline.scan", "pipeline.model", "pipeline.run"))
+        m: ""
+        for m in modules
+        if _below(m, ("pipeline.scan", "pipeline.model", "pipeline.run")) and m != _ON_A_CLUSTER
     }
     waiting = list(chains)
     while waiting:

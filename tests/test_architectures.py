@@ -28,7 +28,7 @@ from pipeline.model.load import hook_model
 from pipeline.naming import COMBOS
 from pipeline.reduce import LayerState, rank_lists
 from pipeline.scan import ScanSettings
-from pipeline.scan.worker import Worker
+from pipeline.scan.scanner import Scanner
 from pipeline.store import UnitExamples
 
 CASES = ARCHITECTURES | VARIANTS
@@ -132,7 +132,7 @@ def test_batches_side_by_side_give_what_one_after_the_other_gives(case: Case) ->
     n_threads = torch.get_num_threads()
     workers = []
     for side_by_side in (1, 4):
-        worker = Worker(case.gated, settings, torch.device("cpu"), LayerState.update)
+        worker = Scanner(case.gated, settings, LayerState.update)
         try:
             torch.set_num_threads(side_by_side)
             worker.scan(0, UnitExamples(0, examples), lambda n_tokens: None)
@@ -164,7 +164,7 @@ def test_counts_sums_and_best_scores_are_those_of_plain_hooks(
         tokens_per_batch=40,
         seed=0,
     )
-    worker = Worker(case.gated, settings, torch.device("cpu"), LayerState.update)
+    worker = Scanner(case.gated, settings, LayerState.update)
     worker.scan(0, UnitExamples(first, rows), lambda n_tokens: None)
     alone = plain_activations_alone(case, rows)
     n_tokens = sum(len(row) - 1 for row in rows)

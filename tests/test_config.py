@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import (
+    ClusterConfig,
     CorpusConfig,
     ModelConfig,
     RunConfig,
@@ -52,7 +53,7 @@ def test_no_override_is_the_demo() -> None:
     assert (config.model.name, config.corpus.source) == ("demo", "demo")
     assert config.output == "outputs/demo"
     assert config.scan == ScanConfig()
-    assert config.cluster.snapshot_every_s == 300
+    assert config.cluster == ClusterConfig()
 
 
 @pytest.mark.parametrize(
@@ -84,6 +85,8 @@ def test_no_override_is_the_demo() -> None:
         ("scan.compile=True", "true"),
         ("scan.compile=false", "false"),
         ("cluster.snapshot_every_s=0.5", 0.5),
+        ("cluster.snapshot_every_s=auto", None),
+        ("cluster.gpus_per_worker=2", 2),
         ("scan.k=${scan.window.after}", 15),
     ],
 )
@@ -112,8 +115,10 @@ def test_every_file_of_conf_composes(group: str, tmp_path: Path) -> None:
         config = compose_config([f"{group}={choice}", *needs])
         if group == "model":
             assert config.model.name.rpartition("/")[2].startswith(choice)
-        if group in ("corpus", "cluster"):
-            assert getattr(config, group).name == choice
+        if group == "corpus":
+            assert config.corpus.name == choice
+        if group == "cluster":
+            assert (config.cluster.name == "inprocess") == (choice == "inprocess")
 
 
 def test_every_folder_of_conf_is_a_group() -> None:

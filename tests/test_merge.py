@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import torch
 from synthetic_dataset import Size, make_corpus
 from synthetic_dataset import _Example as SourceExample
 from tiny_models import ARCHITECTURES, D_MLP, D_VOCAB, build, info_of
@@ -15,21 +14,21 @@ from tiny_models import ARCHITECTURES, D_MLP, D_VOCAB, build, info_of
 from pipeline.model.load import hook_model
 from pipeline.naming import COMBOS, RANKINGS
 from pipeline.reduce import LayerState
-from pipeline.scan import ScanSettings, Worker
+from pipeline.scan import Scanner, ScanSettings
 from pipeline.schema import CORPUS_COLUMNS, EXAMPLES
 from pipeline.store import (
     CorpusReader,
     MergeSettings,
     Place,
     TokenIndex,
-    load_snapshots,
+    commit_snapshot,
+    committed_snapshots,
     merge_layer,
-    save_snapshot,
     write_corpus,
+    write_snapshot,
 )
 from pipeline.store import merge as merge_module
 
-_CPU = torch.device("cpu")
 _K = 3
 _SCAN = ScanSettings(_K, 2, RANKINGS, 3, 2, skip_bos=True, tokens_per_batch=64, seed=0)
 _NEURONS_A_GROUP = 7
@@ -46,20 +45,23 @@ def merged(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         folder = tmp_path_factory.mktemp("merge")
         place = Place(folder)
         corpus = make_corpus(place, size)
-        workers = [Worker(model, _SCAN, _CPU, LayerState.update) for _ in range(n_workers)]
+        scanners = [Scanner(model, _SCAN, LayerState.update) for _ in range(n_workers)]
         with CorpusReader(place) as reader:
             for unit in corpus.units:
-                workers[unit.unit_id % n_workers].scan(
+                scanners[unit.unit_id % n_workers].scan(
                     unit.unit_id, reader.read(unit), lambda n_tokens: None
                 )
-        for number, worker in enumerate(workers):
-            save_snapshot(place, f"worker-{number}", 1, worker.units, worker.states)
+        for number, scanner in enumerate(scanners):
+            commit_snapshot(
+                place,
+                write_snapshot(place, f"worker-{number}", 1, scanner.units, scanner.states),
+            )
         flipped = np.arange(D_MLP) % 3 == 0
         settings = MergeSettings(_K, dedupe=True, act_fn=model.act_fns[1])
         with pytest.MonkeyPatch.context() as patch, TokenIndex(place, corpus) as tokens:
             group = _NEURONS_A_GROUP * len(COMBOS) * len(RANKINGS) * _K
             patch.setattr(merge_module, "_ENTRIES_PER_GROUP", group)
-            snapshots = load_snapshots(place)
+            snapshots = committed_snapshots(place)
             assert len(snapshots) == n_workers
             state = _SCAN.state(model, 1)
             merge_layer(place, snapshots, 1, state, settings, flipped, tokens)

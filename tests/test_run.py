@@ -21,9 +21,9 @@ import pipeline
 from pipeline.config import compose_config
 from pipeline.errors import GatescopeError
 from pipeline.run import run
-from pipeline.scan import Worker
+from pipeline.scan import Scanner
 from pipeline.schema import LAYER_TABLES, TABLES
-from pipeline.store import CorpusReader, Place
+from pipeline.store import CorpusReader, Place, only_writer
 
 _SETTINGS = [
     "model.layers=[0,3]",
@@ -52,7 +52,12 @@ def dataset(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_folder_holds_the_tables_and_nothing_else(dataset: Path) -> None:
-    assert {path.name for path in dataset.iterdir()} == {*TABLES, "manifest.json", "README.md"}
+    assert {path.name for path in dataset.iterdir()} == {
+        *TABLES,
+        "manifest.json",
+        "README.md",
+        "events.jsonl",
+    }
     assert not (dataset / "_work").exists()
 
 
@@ -144,16 +149,16 @@ def test_stopped_and_resumed_equals_undisturbed(
 ) -> None:
     output = tmp_path / "dataset"
     scanned: list[int] = []
-    scan_unit = Worker.scan
+    scan_unit = Scanner.scan
 
-    def scan_or_stop(self: Worker, unit_id: int, *rest: object) -> int:
+    def scan_or_stop(self: Scanner, unit_id: int, *rest: object) -> int:
         if len(scanned) == stop_after:
             raise _Stop
         scanned.append(unit_id)
         return scan_unit(self, unit_id, *rest)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(Worker, "scan", scan_or_stop)
+        patch.setattr(Scanner, "scan", scan_or_stop)
         with pytest.raises(_Stop):
             _run(output, texts)
     assert not (output / "manifest.json").exists()
@@ -236,7 +241,7 @@ def test_what_is_refused_leaves_nothing_and_can_be_corrected(texts: Path, tmp_pa
 
 def test_two_runs_do_not_write_to_one_place(texts: Path, tmp_path: Path) -> None:
     output = tmp_path / "dataset"
-    with Place(output).only_writer(), pytest.raises(GatescopeError, match="another run is writing"):
+    with only_writer(Place(output)), pytest.raises(GatescopeError, match="another run is writing"):
         _run(output, texts)
     _run(output, texts, "corpus.max_tokens=500")
     assert (output / "manifest.json").exists()
@@ -254,12 +259,12 @@ def test_an_output_behind_fsspec(dataset: Path, texts: Path) -> None:
 def test_nan_weights_stop_the_run(
     texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def poisoned(self: Worker, unit_id: int, *rest: object) -> int:
+    def poisoned(self: Scanner, unit_id: int, *rest: object) -> int:
         self.states[3].sums[0, 0, 0] = float("nan")
         return scan_unit(self, unit_id, *rest)  # type: ignore[arg-type]
 
-    scan_unit = Worker.scan
-    monkeypatch.setattr(Worker, "scan", poisoned)
+    scan_unit = Scanner.scan
+    monkeypatch.setattr(Scanner, "scan", poisoned)
     with pytest.raises(GatescopeError, match=r"layer 3: NaN or infinite activations in unit 0"):
         _run(tmp_path / "dataset", texts)
     assert not (tmp_path / "dataset/manifest.json").exists()

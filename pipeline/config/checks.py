@@ -10,7 +10,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from pipeline.config.settings import CorpusConfig, ModelConfig, RunConfig, ScanConfig, flat
+from pipeline.config.settings import (
+    ClusterConfig,
+    CorpusConfig,
+    ModelConfig,
+    RunConfig,
+    ScanConfig,
+    flat,
+)
 from pipeline.errors import GatescopeError
 from pipeline.naming import RANKINGS
 
@@ -19,7 +26,7 @@ _CHOICES: Final = {
     "corpus.source": ("demo", "local", "hub"),
     "scan.state_device": ("auto", "cpu"),
     "scan.compile": ("auto", "true", "false"),
-    "cluster.name": ("inprocess",),
+    "cluster.name": ("inprocess", "ray"),
 }
 _LEAST: Final = {
     "corpus.max_length": 1,
@@ -30,6 +37,9 @@ _LEAST: Final = {
     "scan.window.after": 0,
     "scan.unit_tokens": 1,
     "scan.tokens_per_batch": 1,
+    "cluster.workers": 1,
+    "cluster.cpus_per_worker": 1,
+    "cluster.gpus_per_worker": 0,
 }
 _URL: Final = re.compile(r"[A-Za-z][\w+.-]*:(//|:)")
 
@@ -62,9 +72,7 @@ def _problems(config: RunConfig) -> Iterator[str]:
     yield from _model_problems(config.model)
     yield from _corpus_problems(config.corpus)
     yield from _scan_problems(config.scan, config.corpus.max_length)
-    if not 0 < config.cluster.snapshot_every_s < math.inf:
-        seconds = config.cluster.snapshot_every_s
-        yield f"cluster.snapshot_every_s={seconds} is not a time: give a number of seconds above 0"
+    yield from _cluster_problems(config.cluster, values)
     if config.output is not None and not config.output.strip():
         yield "output is empty: give a folder or a URL, or leave it out"
     if not 0 <= config.seed < 2**63:
@@ -100,6 +108,22 @@ def _corpus_problems(corpus: CorpusConfig) -> Iterator[str]:
         yield f"corpus.path is not set for corpus={corpus.name}: give {wanted}, corpus.path=..."
     elif corpus.source == "local" and not _URL.match(path) and not Path(path).expanduser().exists():
         yield f"corpus.path={path}: no such file or folder; correct the path"
+
+
+def _cluster_problems(cluster: ClusterConfig, values: dict[str, object]) -> Iterator[str]:
+    for key in ("snapshot_every_s", "hang_after_s"):
+        seconds = getattr(cluster, key)
+        if seconds is not None and not 0 < seconds < math.inf:
+            yield f"cluster.{key}={seconds} is not a time: give a number of seconds above 0"
+    if cluster.name == "inprocess":
+        for key in ("workers", "cpus_per_worker", "address"):
+            if values[f"cluster.{key}"] is not None:
+                yield (
+                    f"cluster.{key}={values[f'cluster.{key}']} does not go with one process: "
+                    "add cluster=ray"
+                )
+    if cluster.address is not None and not cluster.address.strip():
+        yield "cluster.address is empty: give auto, ray://HOST:10001, or null for this machine"
 
 
 def _scan_problems(scan: ScanConfig, max_length: int) -> Iterator[str]:

@@ -71,10 +71,18 @@ class ScanConfig:
 
 @dataclass(frozen=True)
 class ClusterConfig:
-    """Where the workers run, and the seconds between two snapshots of a worker."""
+    """Where the workers run, and how they are watched.
+
+    `workers` is None for auto. Without `address` Ray starts on this machine.
+    """
 
     name: str = "inprocess"
-    snapshot_every_s: float = 300.0
+    workers: int | None = None
+    gpus_per_worker: int | None = None
+    cpus_per_worker: int | None = None
+    address: str | None = None
+    snapshot_every_s: float | None = None
+    hang_after_s: float = 600.0
 
 
 @dataclass(frozen=True)
@@ -112,6 +120,7 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
 def from_dict(data: Mapping[str, Any]) -> RunConfig:
     """The inverse of `to_dict`; a key that is absent takes its default.
 
+    Where a number may be left open, `auto` is null.
     Raises GatescopeError for an unknown key and for a value of the wrong type.
     """
     return _filled(RunConfig, data, "")
@@ -213,6 +222,8 @@ def _typed(value: Any, hint: Any, key: str) -> Any:
     if value is None and NoneType in options:
         return None
     kind = options[0]
+    if value == "auto" and NoneType in options and kind is not str:
+        return None
     if kind is str and isinstance(value, bool):
         return str(value).lower()  # YAML reads a bare `true` as a boolean where text is meant
     item = get_args(kind)[0] if get_origin(kind) is tuple else None

@@ -4,6 +4,7 @@
 and whose `mlp_weights` gives a layer's weights with the neighbouring norms folded in.
 """
 
+from pipeline.model.facts import ModelFacts, model_facts
 from pipeline.model.gated import GatedModel, MLPWeights
 from pipeline.model.info import ModelInfo, inspect_model
 from pipeline.model.load import load_model
@@ -13,11 +14,13 @@ from pipeline.model.tokenizer import Vocabulary, load_tokenizer, tokenizer_hash,
 __all__ = [
     "GatedModel",
     "MLPWeights",
+    "ModelFacts",
     "ModelInfo",
     "Vocabulary",
     "inspect_model",
     "load_model",
     "load_tokenizer",
+    "model_facts",
     "probe",
     "tokenizer_hash",
     "vocabulary",

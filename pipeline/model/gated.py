@@ -40,7 +40,8 @@ class GatedModel:
     """A causal language model whose MLPs are gated, with a hook at each gate and in projection.
 
     `mlps` are TransformerBridge's gated MLP components, one a layer, in their places inside
-    `body`, the Hugging Face model without its unembedding; all else of `body` is native.
+    `body`, the Hugging Face model without its unembedding; all else of `body` is native. `device`
+    is that of the token ids; layers may lie on others.
     """
 
     name: str
@@ -86,6 +87,11 @@ class GatedModel:
     def n_neurons(self, layer: int) -> int:
         """Neurons of a layer (d_mlp; it differs between layers in a few architectures)."""
         return int(self.mlps[layer].W_out.shape[0])
+
+    def layer_device(self, layer: int) -> torch.device:
+        """The device of a layer's MLP: `device`, where the model is not spread over several."""
+        device: torch.device = self.mlps[layer].W_out.device
+        return device
 
     def run(self, input_ids: Int[Tensor, "batch pos"], consume: Consumer) -> None:
         """One forward pass of the body; `consume` gets each scanned layer's gate and in.

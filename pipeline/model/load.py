@@ -27,14 +27,18 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 _ACT_FN_ATTRIBUTES = ("act_fn", "activation_fn", "act", "activation")
 
 
-def load_model(config: ModelConfig, info: ModelInfo) -> GatedModel:
+def load_model(config: ModelConfig, info: ModelInfo, n_gpus: int = 1) -> GatedModel:
     """Load the weights, attach TransformerBridge's hooks, and probe that they tell the truth.
 
-    dtype `auto` is bfloat16 on CUDA and float32 elsewhere. Only safetensors are read.
+    dtype `auto` is bfloat16 on CUDA and float32 elsewhere. Only safetensors are read. With `n_gpus`
+    above 1 accelerate spreads the layers evenly over that many CUDA devices.
     Raises GatescopeError for a device that is not there and for weights that cannot be read, do
     not fit the configuration, are incomplete, or do not pass the probe.
     """
     device = _device(config.device)
+    spread = n_gpus > 1
+    if spread:
+        _refuse_too_few(config.device, device, n_gpus)
     layers = _chosen_layers(info, config.layers)
     dtype = _DTYPES[_resolved_dtype(config)]
     try:
@@ -47,9 +51,11 @@ def load_model(config: ModelConfig, info: ModelInfo) -> GatedModel:
                 trust_remote_code=False,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # refused below, with the weight's name
+                device_map="balanced" if spread else None,
             )
             hf_model, loading = loaded
-            hf_model.to(device)
+            if not spread:
+                hf_model.to(device)
     # The libraries raise classes of their own, straight from Exception, for what a file holds.
     except Exception as error:
         raise GatescopeError(
@@ -84,6 +90,15 @@ def _device(name: str) -> torch.device:
             "devices here; set model.device=auto"
         )
     return device
+
+
+def _refuse_too_few(name: str, device: torch.device, n_gpus: int) -> None:
+    seen = torch.cuda.device_count() if device.type == "cuda" else 0
+    if name not in ("auto", "cuda") or seen < n_gpus:
+        raise GatescopeError(
+            f"cluster.gpus_per_worker={n_gpus}: the worker sees {seen} CUDA devices for "
+            f"model.device={name}; lower cluster.gpus_per_worker, or set model.device=auto"
+        )
 
 
 def _chosen_layers(info: ModelInfo, layers: tuple[int, ...] | None) -> tuple[int, ...]:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import psutil
 import torch
 
 from pipeline.errors import GatescopeError
 from pipeline.model import GatedModel
 from pipeline.scan.batches import MOST_TOKENS
+from pipeline.scan.scanner import ScanSettings
 from pipeline.scan.streams import n_streams
-from pipeline.scan.worker import ScanSettings
 
 _GIB = 1 << 30
 _FEWEST_TOKENS = 256
 
 
-def state_bytes(model: GatedModel, settings: ScanSettings) -> int:
-    """Bytes of the states of all scanned layers (`StateSettings.n_bytes` is the formula)."""
-    return sum(settings.state(model, layer).n_bytes for layer in model.layers)
+def state_bytes(
+    model: GatedModel, settings: ScanSettings, *, on_cpu: bool = False
+) -> Counter[torch.device]:
+    """Bytes of the states of all scanned layers by device (`StateSettings.n_bytes` says how)."""
+    n_bytes: Counter[torch.device] = Counter()
+    for layer in model.layers:
+        device = torch.device("cpu") if on_cpu else model.layer_device(layer)
+        n_bytes[device] += settings.state(model, layer).n_bytes
+    return n_bytes
 
 
 def free_bytes(device: torch.device) -> int:
@@ -27,15 +35,17 @@ def free_bytes(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def check_fits(n_bytes: int, device: torch.device) -> None:
-    """Raise GatescopeError where the state cannot fit, naming what to change."""
-    free = free_bytes(device)
-    if n_bytes > free:
-        raise GatescopeError(
-            f"the scan's state needs {n_bytes / _GIB:.1f} GiB and {device} has {free / _GIB:.1f} "
-            "GiB free; lower scan.k, scan.spare, scan.window.before or scan.window.after, leave "
-            "out scan.rankings, choose model.layers, or set scan.state_device=cpu"
-        )
+def check_fits(n_bytes: Counter[torch.device]) -> None:
+    """Raise GatescopeError where the states cannot fit on a device, naming what to change."""
+    for device, needed in n_bytes.items():
+        free = free_bytes(device)
+        if needed > free:
+            raise GatescopeError(
+                f"the scan's state needs {needed / _GIB:.1f} GiB and {device} has "
+                f"{free / _GIB:.1f} GiB free; lower scan.k, scan.spare, scan.window.before or "
+                "scan.window.after, leave out scan.rankings, choose model.layers, set "
+                "scan.state_device=cpu, or raise cluster.gpus_per_worker"
+            )
 
 
 def batch_bytes(model: GatedModel, n_tokens: int) -> int:
@@ -49,13 +59,14 @@ def batch_bytes(model: GatedModel, n_tokens: int) -> int:
     return n_tokens * (values * model.dtype.itemsize + 16 * n_neurons)
 
 
-def choose_tokens_per_batch(model: GatedModel, n_state_bytes: int) -> int:
+def choose_tokens_per_batch(model: GatedModel, n_bytes: Counter[torch.device]) -> int:
     """The padded tokens of a batch where `scan.tokens_per_batch` is not set.
 
-    A power of two, so that all batches at once take at most half of the memory that is free now,
-    less the `n_state_bytes` that will be taken on the model's device.
+    A power of two, so that all batches at once take at most half of the memory that is free now on
+    each of the model's devices, less the bytes that its states will take there.
     """
-    left = (free_bytes(model.device) - n_state_bytes) // 2
+    devices = {model.device, *(model.layer_device(layer) for layer in model.layers)}
+    left = min((free_bytes(device) - n_bytes[device]) // 2 for device in devices)
     left //= n_streams(model)
     n_tokens = MOST_TOKENS.get(model.device.type, MOST_TOKENS["cpu"])
     while n_tokens > _FEWEST_TOKENS and batch_bytes(model, n_tokens) > left:

@@ -1,192 +1,258 @@
-"""The worker: a model and its states, fed one unit at a time. One process and a hundred use it."""
+"""The worker: a model, its scanner, and the output place. One process and a hundred use this class.
+
+It is told what to do one thing at a time, from one thread; `pulse`, `leave` and `stop` may be
+called meanwhile from others. Whatever is large it reads and writes itself.
+"""
 
 from __future__ import annotations
 
+import socket
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
-import numpy as np
 import torch
-from torch import Tensor
 
+from pipeline.config import RunConfig
 from pipeline.errors import GatescopeError
-from pipeline.model import GatedModel
-from pipeline.reduce import Batch, LayerState, StateSettings
-from pipeline.scan.batches import length_sorted_batches, padded_batch
-from pipeline.scan.compiled import Update
-from pipeline.scan.streams import streams
-from pipeline.store import UnitExamples
-
-
-@dataclass(frozen=True)
-class ScanSettings:
-    """What decides a scan's result, beyond model and corpus."""
-
-    k: int
-    spare: int
-    rankings: tuple[str, ...]
-    before: int
-    after: int
-    skip_bos: bool
-    tokens_per_batch: int
-    seed: int
-
-    def state(self, model: GatedModel, layer: int) -> StateSettings:
-        """The settings of one layer's state; windows hold values in the model's own dtype."""
-        return StateSettings(
-            n_neurons=model.n_neurons(layer),
-            rankings=self.rankings,
-            size=self.k + self.spare,
-            before=self.before,
-            after=self.after,
-            dtype=model.dtype,
-        )
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """A batch on its way to the model: rows of the unit, token ids and what goes with them."""
-
-    rows: np.ndarray
-    input_ids: Tensor
-    batch: Batch
+from pipeline.layer import TableSettings, write_layer
+from pipeline.model import GatedModel, inspect_model, load_model, model_facts
+from pipeline.reduce import LayerState
+from pipeline.scan.compiled import choose_update
+from pipeline.scan.memory import check_fits, choose_tokens_per_batch, state_bytes
+from pipeline.scan.messages import Begun, Loaded, Pulse, ScannedUnit, ScanPlan, Stopped
+from pipeline.scan.scanner import Scanner, ScanSettings
+from pipeline.store import (
+    CorpusIndex,
+    CorpusReader,
+    DamagedSnapshot,
+    Place,
+    RunRecord,
+    Snapshot,
+    TokenIndex,
+    Unit,
+    UnitExamples,
+    open_layer,
+    write_snapshot,
+)
 
 
 class Worker:
-    """Scans units and holds the states of all scanned layers.
+    """Scans units, writes snapshots, and writes the tables of layers.
 
-    Covers `units`; a unit that fails leaves the states unusable, the worker is then to be dropped.
-    Where a device runs out of memory, the batch is halved and done again, and so are the batches of
-    all units after; `n_halved` counts that and `tokens_per_batch` is what is left. On a CPU several
-    batches run at once, each on its share of the cores.
+    After `load` it may `merge`; after `begin` it may `scan` and `snapshot` until it merges, which
+    drops its states. `n_threads` limits the cores; None leaves them as they are.
     """
 
     def __init__(
-        self,
-        model: GatedModel,
-        settings: ScanSettings,
-        state_device: torch.device,
-        update: Update,
-        states: Mapping[int, LayerState] | None = None,
-        units: tuple[int, ...] = (),
+        self, name: str, output: str, config: RunConfig, n_threads: int | None = None
     ) -> None:
-        self._model = model
-        self._settings = settings
-        self._device = state_device
-        self._update = update
-        self.units = units
-        self.tokens_per_batch = settings.tokens_per_batch
-        self.n_halved = 0
-        self._layer_locks = {layer: threading.Lock() for layer in model.layers}
-        self.states: dict[int, LayerState] = dict(states or {}) or {
-            layer: LayerState.empty(settings.state(model, layer), state_device)
-            for layer in model.layers
-        }
+        self._name = name
+        self._place = Place(output)
+        self._config = config
+        self._n_threads = n_threads
+        self._model: GatedModel | None = None
+        self._scanner: Scanner | None = None
+        self._settings: ScanSettings | None = None
+        self._tokens: TokenIndex | None = None
+        self._reader = CorpusReader(self._place)
+        self._reads = ThreadPoolExecutor(1, thread_name_prefix="read")
+        self._ahead: tuple[int, Future[UnitExamples]] | None = None
+        self._notes: list[str] = []
+        self._n_tokens = self._n_steps = 0
+        self._scanned: float | None = None
+        self._leaving = threading.Event()
+        self._stopped = threading.Event()
 
-    def scan(self, unit_id: int, examples: UnitExamples, progress: Callable[[int], None]) -> int:
-        """Count one unit; gives its padded tokens, and tells `progress` the tokens of each batch.
+    # What is asked from other threads while something else runs.
 
-        Raises GatescopeError at NaN or infinity, and where one example alone is too large for the
-        memory of the device.
+    def pulse(self) -> Pulse:
+        """How far the worker is; its answer says that the process lives."""
+        return Pulse(self._n_tokens, self._n_steps, tuple(self._notes), self._leaving.is_set())
+
+    def leave(self) -> None:
+        """Ask to be let go: the next pulse says so."""
+        self._leaving.set()
+
+    def stop(self) -> None:
+        """Give up whatever is being done, at its next step."""
+        self._stopped.set()
+
+    def _step(self, n_tokens: int = 0) -> None:
+        if self._stopped.is_set():
+            raise Stopped
+        self._n_tokens += n_tokens
+        self._n_steps += 1
+
+    # What is asked one at a time.
+
+    def load(self) -> Loaded:
+        """Load the model and probe it. Raises GatescopeError as `load_model` does."""
+        if self._n_threads is not None:
+            torch.set_num_threads(self._n_threads)
+        config = self._config
+        n_gpus = config.cluster.gpus_per_worker or 1
+        self._model = load_model(config.model, inspect_model(config.model), n_gpus)
+        facts = model_facts(self._model)
+        return Loaded(facts, socket.gethostname(), str(self._model.device))
+
+    def plan(self, tokens_per_batch: int | None) -> ScanPlan:
+        """The settings of the scan; raises GatescopeError where its states do not fit here.
+
+        `tokens_per_batch` is what an unfinished run began with, which decides the rounding of its
+        results; what the configuration sets comes first.
         """
-        lengths = np.array([len(row) for row in examples.input_ids], dtype=np.int64)
-        batches = length_sorted_batches(lengths, self.tokens_per_batch)
-        padded = 0
-
-        def scanned(prepared: _Prepared) -> int:
-            return self._scan_batch(examples, prepared, frozenset(), frozenset())
-
-        with streams(self._model) as pool:
-            # All are prepared while the first are scanned: they are small beside activations.
-            done = pool.map(scanned, (self._prepare(examples, rows) for rows in batches))
-            for rows, n_padded in zip(batches, done, strict=True):
-                padded += n_padded
-                progress(int(lengths[rows].sum()))
-        for layer, state in self.states.items():
-            if not bool(state.healthy):
-                raise GatescopeError(
-                    f"layer {layer}: NaN or infinite activations in unit {unit_id}, "
-                    f"{self._culprit(layer, examples)} of the corpus table; check the model's "
-                    "weights, or scan with model.dtype=float32 to a new output"
-                )
-        self.units = (*self.units, unit_id)
-        return padded
-
-    def _culprit(self, layer: int, examples: UnitExamples) -> str:
-        """The first example of a unit whose gate or in is not finite where it is counted."""
-        skip = 1 if self._settings.skip_bos else 0
-        finite: list[bool] = []
-
-        def consume(at: int, gate: Tensor, in_: Tensor) -> None:
-            if at == layer:
-                finite.append(bool(torch.isfinite(gate[:, skip:] + in_[:, skip:]).all()))
-
-        for i, ids in enumerate(examples.input_ids):
-            self._model.run(torch.from_numpy(ids.astype(np.int64))[None], consume)
-            if not finite[-1]:
-                return f"example {examples.first_example + i}"
-        last = examples.first_example + len(examples.input_ids) - 1
-        return f"examples {examples.first_example} to {last}"
-
-    def _prepare(self, examples: UnitExamples, rows: np.ndarray) -> _Prepared:
-        input_ids, batch = padded_batch(
-            [examples.input_ids[row] for row in rows],
-            examples.first_example + rows,
-            self._settings.seed,
-            1 if self._settings.skip_bos else 0,
+        scan = self._config.scan
+        settings = ScanSettings(
+            k=scan.k,
+            spare=scan.spare if scan.dedupe else 0,
+            rankings=scan.rankings,
+            before=scan.window.before,
+            after=scan.window.after,
+            skip_bos=scan.skip_bos,
+            tokens_per_batch=scan.tokens_per_batch or tokens_per_batch or 0,
+            seed=self._config.seed,
         )
-        if self._model.device.type == "cuda":
-            # From pinned memory the copy is not waited for.
-            input_ids = input_ids.pin_memory().to(self._model.device, non_blocking=True)
-        return _Prepared(rows, input_ids, batch.to(self._device))
+        n_bytes = state_bytes(self._loaded, settings, on_cpu=self._states_on_cpu)
+        check_fits(n_bytes)
+        if not settings.tokens_per_batch:
+            chosen = choose_tokens_per_batch(self._loaded, n_bytes)
+            settings = replace(settings, tokens_per_batch=chosen)
+        return ScanPlan(settings, {str(device): n for device, n in n_bytes.items()})
 
-    def _scan_batch(
-        self,
-        examples: UnitExamples,
-        prepared: _Prepared,
-        done: frozenset[int],
-        begun: frozenset[int],
-    ) -> int:
-        """One forward pass; gives its padded tokens.
+    def begin(self, settings: ScanSettings, fingerprint: str, own: Snapshot | None) -> Begun:
+        """Make ready to scan the corpus of that fingerprint, going on from the snapshot `own`.
 
-        Layers in `done` have counted these examples already, and those in `begun` may have let some
-        into their lists, when the memory ran out.
+        Raises GatescopeError where the output place is not the one that the run writes to, and
+        where the states do not fit.
         """
-        started: set[int] = set()
-        finished: set[int] = set()
-
-        def consume(layer: int, gate: Tensor, in_: Tensor) -> None:
-            if layer in done:
-                return
-            started.add(layer)
-            values = gate.to(self._device), in_.to(self._device)
-            act_fn = self._model.act_fns[layer]
-            with self._layer_locks[layer]:
-                if layer in begun:
-                    self.states[layer].update(prepared.batch, *values, act_fn, again=True)
-                else:
-                    self._update(self.states[layer], prepared.batch, *values, act_fn)
-            finished.add(layer)
-
+        model, self._settings = self._loaded, settings
+        corpus = self._corpus(fingerprint)
+        states: dict[int, LayerState] = {}
+        damaged = None
         try:
-            self._model.run(prepared.input_ids, consume)
-            return prepared.input_ids.numel()
-        except torch.OutOfMemoryError as error:
-            n_tokens = prepared.input_ids.numel()
-            if len(prepared.rows) == 1:
-                raise GatescopeError(
-                    f"{self._model.device} ran out of memory at one example of {n_tokens} tokens; "
-                    "lower corpus.max_length, or set scan.state_device=cpu"
-                ) from error
-        # Outside of the handler, whose traceback holds the tensors of the pass that failed.
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        self.n_halved += 1
-        self.tokens_per_batch = min(self.tokens_per_batch, max(1, n_tokens // 2))
-        padded = 0
-        for half in np.array_split(prepared.rows, 2):
-            padded += self._scan_batch(
-                examples, self._prepare(examples, half), done | finished, begun | started
+            if own is not None:
+                for layer in model.layers:
+                    whole = settings.state(model, layer)
+                    with open_layer(self._place, own, layer, whole) as stored:
+                        state = stored.neurons(0, whole.n_neurons)
+                        device = "cpu" if self._states_on_cpu else model.layer_device(layer)
+                        states[layer] = _moved(state, torch.device(device))
+                    self._step()
+        except DamagedSnapshot as error:
+            states, own, damaged = {}, None, error.file
+        if not states:
+            check_fits(state_bytes(model, settings, on_cpu=self._states_on_cpu))
+        n_neurons = sum(model.n_neurons(layer) for layer in model.layers)
+        first = model.layers[0]
+        # By the whole corpus, not by what is left: a resumed run must reduce as an undisturbed one.
+        update, compiled = choose_update(
+            self._config.scan.compile,
+            corpus.n_tokens * n_neurons,
+            torch.device("cpu") if self._states_on_cpu else model.layer_device(first),
+            settings.state(model, first),
+            self._notes.append,
+        )
+        self._scanner = Scanner(
+            model,
+            settings,
+            update,
+            states_on_cpu=self._states_on_cpu,
+            states=states,
+            units=own.units if own is not None else (),
+        )
+        return Begun(compiled, damaged)
+
+    def scan(self, unit: Unit, ahead: Unit | None) -> ScannedUnit:
+        """Count a unit; the one `ahead` is read meanwhile. Raises as `Scanner.scan` does."""
+        assert self._scanner is not None
+        started = time.monotonic()
+        waited_s = 0.0 if self._scanned is None else started - self._scanned
+        examples = self._read(unit).result()
+        self._ahead = None if ahead is None else (ahead.unit_id, self._read(ahead))
+        halved = self._scanner.n_halved
+        n_padded = self._scanner.scan(unit.unit_id, examples, self._step)
+        self._scanned = time.monotonic()
+        return ScannedUnit(
+            n_tokens=unit.n_tokens,
+            n_padded=n_padded,
+            seconds=self._scanned - started,
+            waited_s=waited_s,
+            n_halved=self._scanner.n_halved - halved,
+        )
+
+    def snapshot(self, number: int) -> Snapshot:
+        """Write the files of a snapshot of all units so far; the driver commits it."""
+        assert self._scanner is not None
+        self._scanned = None
+        return write_snapshot(
+            self._place,
+            self._name,
+            number,
+            self._scanner.units,
+            self._scanner.states,
+            self._step,
+        )
+
+    def merge(
+        self, layer: int, settings: ScanSettings, snapshots: Sequence[Snapshot], fingerprint: str
+    ) -> dict[str, int]:
+        """Write all tables of a layer from snapshots that cover every unit; rows a table.
+
+        Raises DamagedSnapshot where one is not what was committed.
+        """
+        # Room for the merge: all that was counted is in the snapshots.
+        self._scanner = None
+        if self._tokens is None:
+            self._tokens = TokenIndex(self._place, self._corpus(fingerprint), self._step)
+        scan = self._config.scan
+        return write_layer(
+            self._place,
+            self._loaded,
+            layer,
+            snapshots,
+            settings.state(self._loaded, layer),
+            TableSettings(scan.k, scan.dedupe, scan.canonical_signs),
+            self._tokens,
+            self._step,
+        )
+
+    def close(self) -> None:
+        """Let go of files and threads."""
+        self._reads.shutdown(cancel_futures=True)
+        self._reader.__exit__()
+        if self._tokens is not None:
+            self._tokens.close()
+            self._tokens = None
+
+    @property
+    def _loaded(self) -> GatedModel:
+        assert self._model is not None
+        return self._model
+
+    @property
+    def _states_on_cpu(self) -> bool:
+        return self._config.scan.state_device == "cpu"
+
+    def _corpus(self, fingerprint: str) -> CorpusIndex:
+        record = RunRecord(self._place)
+        corpus = record.corpus() if record.settings() is not None else None
+        if corpus is None or corpus.fingerprint != fingerprint:
+            raise GatescopeError(
+                f"output={self._place}: {socket.gethostname()} does not see there what the run "
+                "has written; give a folder that all machines share, or a URL such as s3://..."
             )
-        return padded
+        return corpus
+
+    def _read(self, unit: Unit) -> Future[UnitExamples]:
+        if self._ahead is not None and self._ahead[0] == unit.unit_id:
+            return self._ahead[1]
+        return self._reads.submit(self._reader.read, unit)
+
+
+def _moved(state: LayerState, device: torch.device) -> LayerState:
+    # Copied on a CPU too: a snapshot's tensors are the pages of its file, which is soon removed.
+    moved = {name: tensor.to(device, copy=True) for name, tensor in state.tensors().items()}
+    return LayerState.from_tensors(state.settings, moved)

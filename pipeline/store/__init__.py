@@ -12,16 +12,29 @@ from pipeline.store.corpus import (
     UnitExamples,
     write_corpus,
 )
-from pipeline.store.manifest import RunRecord, read_manifest
+from pipeline.store.events import EventLog, now
+from pipeline.store.manifest import RunRecord, read_manifest, read_status
 from pipeline.store.merge import MergeSettings, merge_layer
 from pipeline.store.place import Place
-from pipeline.store.snapshots import Snapshot, load_snapshots, open_layer, save_snapshot
+from pipeline.store.snapshots import (
+    DamagedSnapshot,
+    Snapshot,
+    commit_snapshot,
+    committed_snapshots,
+    drop_snapshot,
+    open_layer,
+    sweep_snapshots,
+    write_snapshot,
+)
 from pipeline.store.tables import read_flipped, write_layer_summary, write_neurons, write_vocab
+from pipeline.store.writer import only_writer
 
 __all__ = [
     "MAX_EXAMPLES",
     "CorpusIndex",
     "CorpusReader",
+    "DamagedSnapshot",
+    "EventLog",
     "MergeSettings",
     "Place",
     "RunRecord",
@@ -29,14 +42,20 @@ __all__ = [
     "TokenIndex",
     "Unit",
     "UnitExamples",
-    "load_snapshots",
+    "commit_snapshot",
+    "committed_snapshots",
+    "drop_snapshot",
     "merge_layer",
+    "now",
+    "only_writer",
     "open_layer",
     "read_flipped",
     "read_manifest",
-    "save_snapshot",
+    "read_status",
+    "sweep_snapshots",
     "write_corpus",
     "write_layer_summary",
     "write_neurons",
+    "write_snapshot",
     "write_vocab",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -188,15 +188,19 @@ class CorpusReader:
 class TokenIndex:
     """Random access to the tokens of all examples, for the merge: a memory-mapped flat file.
 
-    On disk rather than in memory, so that memory does not grow with the corpus.
+    On disk rather than in memory, so that memory does not grow with the corpus. `progress` is
+    called at every unit while the file is made.
     """
 
-    def __init__(self, place: Place, index: CorpusIndex) -> None:
+    def __init__(
+        self, place: Place, index: CorpusIndex, progress: Callable[[], object] = lambda: None
+    ) -> None:
         self._open = ExitStack()
         path = self._open.enter_context(place.scratch()) / "tokens.int32"
         lengths = np.empty(index.n_examples, dtype=np.int64)
         with path.open("wb") as file, CorpusReader(place) as reader:
             for unit in index.units:
+                progress()
                 for i, ids in enumerate(reader.read(unit).input_ids):
                     lengths[unit.first_example + i] = len(ids)
                     file.write(ids.astype("<i4").tobytes())

@@ -6,12 +6,22 @@ from typing import Any
 
 from pipeline.errors import GatescopeError
 from pipeline.schema import TABLES
+from pipeline.status import RunStatus
 from pipeline.store.corpus import CorpusIndex
+from pipeline.store.events import EVENTS
 from pipeline.store.place import WORK, Place
+from pipeline.store.writer import LEASE, LOCK
 
 MANIFEST = "manifest.json"
 _RUN = f"{WORK}/run.json"
 _CORPUS = f"{WORK}/corpus.json"
+_STATUS = f"{WORK}/status.json"
+_LAYERS = f"{WORK}/layers"
+
+
+def read_status(place: Place) -> RunStatus | None:
+    """How far an unfinished run was when it last said so, or None."""
+    return RunStatus.from_json(place.read_json(_STATUS)) if place.exists(_STATUS) else None
 
 
 def read_manifest(place: Place) -> dict[str, Any] | None:
@@ -27,7 +37,7 @@ class RunRecord:
 
     def refuse_foreign(self) -> None:
         """Raise GatescopeError where the folder holds files that no run of ours wrote."""
-        passing = (f"{WORK}/lock", f"{WORK}/tmp-")
+        passing = (LOCK, LEASE, f"{WORK}/tmp-")
         names = [name for name in self._place.names() if not name.startswith(passing)]
         if names == [""]:
             raise GatescopeError(f"output={self._place.url}: is a file; choose a new folder")
@@ -43,8 +53,8 @@ class RunRecord:
 
     def begin(self, settings: dict[str, Any]) -> None:
         """Start anew with these settings: what an earlier run left unfinished goes."""
-        for table in TABLES:
-            self._place.remove(table)
+        for name in (*TABLES, EVENTS):
+            self._place.remove(name)
         self._place.write_json(_RUN, settings)
 
     def sweep(self) -> None:
@@ -60,6 +70,22 @@ class RunRecord:
     def keep_corpus(self, index: CorpusIndex) -> None:
         """The corpus table is whole: from here on the run can be resumed."""
         self._place.write_json(_CORPUS, index.to_json())
+
+    def layers(self) -> dict[int, dict[str, int]]:
+        """The rows of each table of the layers whose tables are written."""
+        names = self._place.names(_LAYERS)
+        return {
+            int(name.rpartition("/")[2].removesuffix(".json")): self._place.read_json(name)
+            for name in names
+        }
+
+    def keep_layer(self, layer: int, n_rows: dict[str, int]) -> None:
+        """A layer's tables are written, from snapshots that covered every unit."""
+        self._place.write_json(f"{_LAYERS}/{layer}.json", n_rows)
+
+    def keep_status(self, status: RunStatus) -> None:
+        """How far the run is; the last one that is written is what `gatescope status` reads."""
+        self._place.write_json(_STATUS, status.to_json(), durable=False)
 
     def finish(self, manifest: dict[str, Any]) -> None:
         """Write the manifest, the last file of a dataset, and clear the work folder."""

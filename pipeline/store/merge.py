@@ -56,10 +56,12 @@ def merge_layer(
     settings: MergeSettings,
     flipped: Bool[np.ndarray, " neuron"],
     tokens: TokenIndex,
+    progress: Callable[[], object] = lambda: None,
 ) -> dict[str, int]:
     """Merge all workers' states of a layer and write `sign_stats` and `examples`; rows a table.
 
-    Any order and any split of the units over snapshots gives the same files.
+    Any order and any split of the units over snapshots gives the same files. `progress` is called
+    at every group of rows. Raises DamagedSnapshot where a snapshot is not what was committed.
     """
     flips = torch.from_numpy(flipped)
     with ExitStack() as files:
@@ -72,7 +74,9 @@ def merge_layer(
         groups = files.enter_context(
             closing(
                 prefetched(
-                    _example_groups(layer, stored, state_settings, settings, flips, tokens, parts)
+                    _example_groups(
+                        layer, stored, state_settings, settings, flips, tokens, parts, progress
+                    )
                 )
             )
         )
@@ -131,10 +135,12 @@ def _example_groups(
     flipped: Tensor,
     tokens: TokenIndex,
     totals: list[_Totals],
+    progress: Callable[[], object],
 ) -> Iterator[pa.Table]:
     """Merge some neurons at a time; their totals are put into `totals`."""
     step = max(1, _ENTRIES_PER_GROUP // (state.n_lists * settings.k))
     for start in range(0, state.n_neurons, step):
+        progress()
         parts = (whole.neurons(start, start + step) for whole in stored)
         merged = reduce(LayerState.merge, parts)
         totals.append(_Totals(merged.n_tokens, merged.n_zero, merged.counts, merged.sums))

@@ -1,17 +1,19 @@
 """Snapshots: a worker's whole state, one safetensors file a layer, and the units that it covers.
 
-A snapshot counts once its `commit.json` is there: it is written last and holds each file's SHA-256.
+A worker writes the files of its snapshot; the driver alone commits it, so that a worker that was
+given up and still lives changes nothing. A snapshot counts once its `commit.json` is there, which
+holds each file's SHA-256 and names the snapshots that it goes on from and replaces.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -20,10 +22,13 @@ from pipeline.errors import GatescopeError
 from pipeline.reduce import NEURON_AXIS, LayerState, StateSettings, neurons_of
 from pipeline.store.place import WORK, Place
 
+SNAPSHOTS: Final = f"{WORK}/snapshots"
+_COMMIT: Final = "commit.json"
+
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A committed snapshot: which worker, which in its row, and the units that it covers."""
+    """A whole state in the output place: which worker's, which in its row, and its units."""
 
     worker: str
     number: int
@@ -31,29 +36,39 @@ class Snapshot:
     checksums: Mapping[str, str]
 
     @property
+    def name(self) -> str:
+        """What no other snapshot is called: `<worker>/<number>`."""
+        return f"{self.worker}/{self.number:06d}"
+
+    @property
     def folder(self) -> str:
         """Its folder in the output place."""
-        return _folder(self.worker, self.number)
+        return f"{SNAPSHOTS}/{self.name}"
 
 
-def _folder(worker: str, number: int) -> str:
-    return f"{WORK}/snapshots/{worker}/{number:06d}"
+class DamagedSnapshot(Exception):
+    """A file of a snapshot is missing, or not what was written: its units are to be done again."""
+
+    def __init__(self, snapshot: str, file: str) -> None:
+        super().__init__(snapshot, file)
+        self.snapshot = snapshot
+        self.file = file
 
 
 def _layer_file(layer: int) -> str:
     return f"layer-{layer:04d}.safetensors"
 
 
-def save_snapshot(
+def write_snapshot(
     place: Place,
     worker: str,
     number: int,
     units: tuple[int, ...],
     states: Mapping[int, LayerState],
+    progress: Callable[[], object] = lambda: None,
 ) -> Snapshot:
-    """Write a snapshot layer by layer, commit it, and remove the worker's earlier ones."""
-    folder = _folder(worker, number)
-    checksums: dict[str, str] = {}
+    """Write a snapshot's files layer by layer; `progress` is called at each. Commits nothing."""
+    snapshot = Snapshot(worker, number, units, checksums := {})
     for layer, state in states.items():
         name = _layer_file(layer)
 
@@ -66,14 +81,30 @@ def save_snapshot(
                 raise OSError(str(error)) from error
             checksums[name] = _checksum(path)
 
-        place.write(f"{folder}/{name}", fill)
-    snapshot = Snapshot(worker, number, units, checksums)
-    commit = {"worker": worker, "number": number, "units": units, "checksums": checksums}
-    place.write_json(f"{folder}/commit.json", {**commit, "sha256": _digest(commit)})
-    for name in place.names(f"{WORK}/snapshots/{worker}"):
-        if not name.startswith(f"{folder}/"):
-            place.remove(name)
+        place.write(f"{snapshot.folder}/{name}", fill)
+        progress()
     return snapshot
+
+
+def commit_snapshot(place: Place, snapshot: Snapshot, replaced: Iterable[Snapshot] = ()) -> None:
+    """From here on the snapshot counts, and those that it goes on from are gone."""
+    replaced = list(replaced)
+    commit = {
+        "worker": snapshot.worker,
+        "number": snapshot.number,
+        "units": snapshot.units,
+        "checksums": dict(snapshot.checksums),
+        "replaces": [other.name for other in replaced],
+    }
+    place.write_json(f"{snapshot.folder}/{_COMMIT}", {**commit, "sha256": _digest(commit)})
+    for other in replaced:
+        drop_snapshot(place, other)
+
+
+def drop_snapshot(place: Place, snapshot: Snapshot) -> None:
+    """Remove a snapshot; its commit first, for without it the rest says nothing."""
+    place.remove(f"{snapshot.folder}/{_COMMIT}")
+    place.remove(snapshot.folder)
 
 
 def _digest(commit: Mapping[str, object]) -> str:
@@ -85,56 +116,55 @@ def _checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def load_snapshots(place: Place) -> list[Snapshot]:
-    """The newest whole snapshot of every worker; what is uncommitted or damaged is passed over.
+def committed_snapshots(place: Place) -> list[Snapshot]:
+    """All snapshots that count: committed, and replaced by none of the others.
 
-    A damaged one (checksum) costs its units a second scan, nothing else. Snapshots whose units
-    overlap are refused: units are counted once or not at all.
+    A damaged commit is passed over: it costs its units a second scan, nothing else. The files
+    themselves are checked where they are read. Snapshots whose units overlap are refused: units are
+    counted once or not at all.
     """
-    newest: dict[str, Snapshot] = {}
-    for name in place.names(f"{WORK}/snapshots"):
-        if not name.endswith("/commit.json"):
-            continue
-        snapshot = _read_commit(place, name)
-        if snapshot is None or not _is_whole(place, snapshot):
-            continue
-        if snapshot.worker not in newest or newest[snapshot.worker].number < snapshot.number:
-            newest[snapshot.worker] = snapshot
-    snapshots = sorted(newest.values(), key=lambda snapshot: snapshot.worker)
+    found: dict[str, Snapshot] = {}
+    replaced: set[str] = set()
+    for name in place.names(SNAPSHOTS):
+        if name.endswith(f"/{_COMMIT}"):
+            snapshot, replaces = _read_commit(place, name)
+            if snapshot is not None:
+                found[snapshot.name] = snapshot
+                replaced.update(replaces)
+    snapshots = [found[name] for name in sorted(found.keys() - replaced)]
     units = [unit for snapshot in snapshots for unit in snapshot.units]
     if len(units) != len(set(units)):
         raise GatescopeError(
-            f"output={place.url}: two snapshots cover the same unit; delete {WORK}/snapshots there "
-            "and run the same command again"
+            f"output={place.url}: two snapshots cover the same unit; delete {SNAPSHOTS} there and "
+            "run the same command again"
         )
     return snapshots
 
 
-def _read_commit(place: Place, name: str) -> Snapshot | None:
-    with place.local(name) as path:
-        try:
-            commit: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            if commit.pop("sha256") != _digest(commit):
-                return None
-            return Snapshot(
-                worker=str(commit["worker"]),
-                number=int(commit["number"]),
-                units=tuple(int(unit) for unit in commit["units"]),
-                checksums=dict(commit["checksums"]),
-            )
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return None
+def sweep_snapshots(place: Place, kept: Iterable[Snapshot]) -> None:
+    """Remove all files below the snapshots' folder but those of the snapshots `kept`."""
+    folders = tuple(f"{snapshot.folder}/" for snapshot in kept)
+    stale = {
+        name.rpartition("/")[0] for name in place.names(SNAPSHOTS) if not name.startswith(folders)
+    }
+    for folder in sorted(stale):
+        place.remove(folder)
 
 
-def _is_whole(place: Place, snapshot: Snapshot) -> bool:
-    for file, checksum in snapshot.checksums.items():
-        name = f"{snapshot.folder}/{file}"
-        if not place.exists(name):
-            return False
-        with place.local(name) as path:
-            if _checksum(path) != checksum:
-                return False
-    return True
+def _read_commit(place: Place, name: str) -> tuple[Snapshot | None, list[str]]:
+    try:
+        commit: dict[str, Any] = json.loads(place.read_bytes(name))
+        if commit.pop("sha256") != _digest(commit):
+            return None, []
+        snapshot = Snapshot(
+            worker=str(commit["worker"]),
+            number=int(commit["number"]),
+            units=tuple(int(unit) for unit in commit["units"]),
+            checksums=dict(commit["checksums"]),
+        )
+        return snapshot, [str(other) for other in commit["replaces"]]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None, []
 
 
 class StoredLayer:
@@ -159,9 +189,16 @@ class StoredLayer:
 def open_layer(
     place: Place, snapshot: Snapshot, layer: int, settings: StateSettings
 ) -> Iterator[StoredLayer]:
-    """One layer's state in a snapshot; `settings` are those that it was made with."""
-    with (
-        place.local(f"{snapshot.folder}/{_layer_file(layer)}") as path,
-        safe_open(path, framework="pt") as file,
-    ):
-        yield StoredLayer(file, settings)
+    """One layer's state in a snapshot; `settings` are those that it was made with.
+
+    Raises DamagedSnapshot where the file is not the one that was committed.
+    """
+    file = _layer_file(layer)
+    name = f"{snapshot.folder}/{file}"
+    if file not in snapshot.checksums or not place.exists(name):
+        raise DamagedSnapshot(snapshot.name, file)
+    with place.local(name) as path:
+        if _checksum(path) != snapshot.checksums[file]:
+            raise DamagedSnapshot(snapshot.name, file)
+        with safe_open(path, framework="pt") as opened:
+            yield StoredLayer(opened, settings)

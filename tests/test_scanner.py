@@ -1,4 +1,4 @@
-"""What the worker does with activations that are no numbers, and where memory runs out."""
+"""What the scanner does with activations that are no numbers, and where memory runs out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.errors import GatescopeError
 from pipeline.model.load import hook_model
 from pipeline.naming import RANKINGS
 from pipeline.reduce import Batch, LayerState, rank_lists
-from pipeline.scan import ScanSettings, Worker
+from pipeline.scan import Scanner, ScanSettings
 from pipeline.scan.compiled import Update
 from pipeline.store import UnitExamples
 
@@ -31,14 +31,14 @@ _SETTINGS = ScanSettings(
 )
 
 
-def _worker() -> tuple[Worker, int]:
-    """A worker whose model makes NaN of one token, which is the second of the pair."""
+def _scanner() -> tuple[Scanner, int]:
+    """A scanner whose model makes NaN of one token, which is the second of the pair."""
     hf_model = build(ARCHITECTURES["llama"])
     model = hook_model(hf_model, info_of(hf_model))
     token = model.d_vocab - 1
     with torch.no_grad():
         model.body.get_input_embeddings().weight[token] = float("nan")
-    return Worker(model, _SETTINGS, torch.device("cpu"), LayerState.update), token
+    return Scanner(model, _SETTINGS, LayerState.update), token
 
 
 def _unit(*rows: list[int]) -> UnitExamples:
@@ -46,28 +46,28 @@ def _unit(*rows: list[int]) -> UnitExamples:
 
 
 def test_the_example_is_named() -> None:
-    worker, token = _worker()
+    scanner, token = _scanner()
     unit = _unit([1, 2, 3], [1, 4, 5, 6], [1, 7, token, 8], [1, token])
     with pytest.raises(GatescopeError, match=r"layer 0: NaN .* unit 5, example 102 of the corpus"):
-        worker.scan(5, unit, lambda n_tokens: None)
-    assert worker.units == ()
+        scanner.scan(5, unit, lambda n_tokens: None)
+    assert scanner.units == ()
 
 
 def test_the_padding_of_another_token_does_no_harm() -> None:
     """A row is padded with a token of its own: none that the corpus lacks comes in."""
-    worker, token = _worker()
+    scanner, token = _scanner()
     with torch.no_grad():
-        weights = worker._model.body.get_input_embeddings().weight
+        weights = scanner._model.body.get_input_embeddings().weight
         weights[token] = 0.0
         weights[0] = float("nan")
-    worker.scan(0, _unit([1, 2, 3, 4, 5, 6], [4, 5], [7]), lambda n_tokens: None)
-    assert worker.units == (0,)
+    scanner.scan(0, _unit([1, 2, 3, 4, 5, 6], [4, 5], [7]), lambda n_tokens: None)
+    assert scanner.units == (0,)
 
 
 def test_other_examples_are_fine() -> None:
-    worker, _ = _worker()
-    worker.scan(5, _unit([1, 2, 3], [1, 4, 5, 6]), lambda n_tokens: None)
-    assert worker.units == (5,)
+    scanner, _ = _scanner()
+    scanner.scan(5, _unit([1, 2, 3], [1, 4, 5, 6]), lambda n_tokens: None)
+    assert scanner.units == (5,)
 
 
 @dataclass
@@ -99,7 +99,7 @@ class _ShortOfMemory:
 _TOTALS = ("n_tokens", "counts", "n_zero", "sums")
 
 
-def _scanned(update: Update) -> Worker:
+def _scanned(update: Update) -> Scanner:
     hf_model = build(ARCHITECTURES["llama"])
     model = hook_model(hf_model, info_of(hf_model))
     assert len(model.layers) == 3
@@ -107,11 +107,11 @@ def _scanned(update: Update) -> Worker:
     rows = [rng.integers(1, model.d_vocab, size=n).tolist() for n in (9, 3, 7, 7, 1, 5, 8)]
     # All examples in one batch.
     settings = replace(_SETTINGS, k=3, rankings=RANKINGS, tokens_per_batch=4096)
-    worker = Worker(model, settings, torch.device("cpu"), update)
+    scanner = Scanner(model, settings, update)
     told: list[int] = []
-    worker.scan(0, _unit(*rows), told.append)
+    scanner.scan(0, _unit(*rows), told.append)
     assert sum(told) == sum(map(len, rows))
-    return worker
+    return scanner
 
 
 @pytest.mark.parametrize("midway", [False, True])

@@ -1,0 +1,226 @@
+"""The workers of a run: hired, watched, given one thing at a time, replaced when they are gone."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pipeline.errors import GatescopeError
+from pipeline.scan.crew import Crew, Hired, Lost
+from pipeline.scan.messages import Loaded, Pulse
+
+# Seconds between two looks at a worker's pulse; the rate of a worker is that of the last minute.
+_PULSE_EVERY_S: Final = 1.0
+_RATE_OVER_S: Final = 60.0
+# Workers that are lost one after the other, no unit counted between, before the run is given up;
+# after each, the next is hired later, up to so many seconds.
+_MOST_LOST_IN_VAIN: Final = 12
+_LONGEST_PAUSE_S: Final = 30.0
+# What a worker does for long without a step between.
+_WITHOUT_STEPS: Final = ("load", "plan", "begin")
+
+
+@dataclass
+class Member:
+    """A worker as the team sees it. `job` is what it was asked last and has not answered."""
+
+    name: str
+    hired: Hired
+    loaded: Loaded | None = None
+    job: Job | None = None
+    pulse: Pulse | None = None
+    _pulse: Future[Pulse] | None = None
+    _asked: float = 0.0
+    _alive: float = 0.0
+    _samples: list[tuple[float, int]] = field(default_factory=list)
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens that it has counted, also of the unit that it is at."""
+        return 0 if self.pulse is None else self.pulse.n_tokens
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it has asked to be let go."""
+        return self.pulse is not None and self.pulse.leaving
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Over the last minute."""
+        if len(self._samples) < 2:
+            return 0.0
+        (then, few), (now, many) = self._samples[0], self._samples[-1]
+        return (many - few) / max(now - then, 1e-9)
+
+
+@dataclass
+class Job:
+    """What a worker was asked: a method, what it is about (a unit, a layer), and since when."""
+
+    method: str
+    about: Any
+    answer: Future[Any]
+    since: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of a job: its answer, or the error; `lost` where the worker is gone with it."""
+
+    member: Member
+    method: str
+    about: Any
+    answer: Any
+    error: BaseException | None
+    lost: bool
+
+
+class Team:
+    """The members and what has become of them; a context manager that dismisses all at its end."""
+
+    def __init__(self, crew: Crew, hang_after_s: float, note: Callable[[str], object]) -> None:
+        self.members: dict[str, Member] = {}
+        self.n_lost = 0
+        self.n_wanted = 0
+        self.hiring = True
+        self._crew = crew
+        self._hang_after_s = hang_after_s
+        self._note = note
+        self._noted: set[str] = set()
+        # No name is used twice, so that no two workers write to one folder, not even one that was
+        # given up and lives on.
+        self._prefix = secrets.token_hex(3)
+        self._n_hired = 0
+        self._lost_in_vain = 0
+        self._last_lost = ""
+        self._hire_at = 0.0
+
+    def __enter__(self) -> Team:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for member in list(self.members.values()):
+            self.dismiss(member)
+        self._crew.close()
+
+    def ask(self, member: Member, method: str, about: Any, *arguments: Any) -> None:
+        """Give a member that has nothing to do something to do."""
+        assert member.job is None
+        now = time.monotonic()
+        member.job = Job(method, about, member.hired.ask(method, *arguments), now)
+        member._alive = now
+
+    def dismiss(self, member: Member) -> None:
+        """End a worker on purpose."""
+        del self.members[member.name]
+        member.hired.dismiss(idle=member.job is None and member.loaded is not None)
+
+    def at_work(self, *methods: str) -> bool:
+        """Whether any member has still to answer one of these."""
+        return any(member.job and member.job.method in methods for member in self.members.values())
+
+    def progressed(self) -> None:
+        """A unit was counted or a layer written: workers that are lost are not lost in vain."""
+        self._lost_in_vain = 0
+
+    def poll(self, timeout_s: float) -> list[Outcome]:
+        """Hire who is missing, wait for answers, and give those that have come.
+
+        A member that is lost, or that has hung and was ended, comes with an error and `lost`.
+        """
+        self._hire()
+        awaited = [member.job.answer for member in self.members.values() if member.job]
+        if awaited:
+            wait(awaited, timeout_s, return_when=FIRST_COMPLETED)
+        else:
+            time.sleep(timeout_s)
+        outcomes = [
+            self._outcome(member, member.job)
+            for member in list(self.members.values())
+            if member.job and member.job.answer.done()
+        ]
+        for member in list(self.members.values()):
+            hung = self._look_at(member)
+            if hung is not None:
+                outcomes.append(hung)
+        for outcome in outcomes:
+            if outcome.lost:
+                self._count_lost(outcome)
+        return outcomes
+
+    def _hire(self) -> None:
+        if not self.hiring or time.monotonic() < self._hire_at:
+            return
+        self.n_wanted = self._crew.n_wanted()
+        while len(self.members) < self.n_wanted:
+            member_name = f"{self._prefix}-{self._n_hired}"
+            self._n_hired += 1
+            member = Member(member_name, self._crew.hire(member_name))
+            self.members[member_name] = member
+            self.ask(member, "load", None)
+
+    def _outcome(self, member: Member, job: Job) -> Outcome:
+        member.job = None
+        error = job.answer.exception()
+        if error is not None and not isinstance(error, Exception):
+            raise error
+        lost = isinstance(error, Lost)
+        if error is None and job.method == "load":
+            member.loaded = job.answer.result()
+        answer = None if error is not None else job.answer.result()
+        return Outcome(member, job.method, job.about, answer, error, lost)
+
+    def _look_at(self, member: Member) -> Outcome | None:
+        """Take the pulse now and then; gives the end of what a member that hangs was doing."""
+        now = time.monotonic()
+        if member._pulse is None:
+            if now - member._asked >= _PULSE_EVERY_S:
+                member._pulse, member._asked = member.hired.pulse(), now
+        elif member._pulse.done():
+            # A worker that is gone says so through its job.
+            if member._pulse.exception() is None:
+                self._take_pulse(member, member._pulse.result(), now)
+            member._pulse = None
+        job = member.job
+        # Before its first pulse a worker waits for a machine, for as long as that takes.
+        if job is None or member.pulse is None or now - member._alive < self._hang_after_s:
+            return None
+        self.dismiss(member)
+        error = Lost(f"no sign of life for {self._hang_after_s:.0f} s at {job.method}")
+        return Outcome(member, job.method, job.about, None, error, lost=True)
+
+    def _take_pulse(self, member: Member, pulse: Pulse, now: float) -> None:
+        before, member.pulse = member.pulse, pulse
+        stepped = before is None or pulse.n_steps != before.n_steps
+        if stepped or member.job is None or member.job.method in _WITHOUT_STEPS:
+            member._alive = now
+        member._samples.append((now, pulse.n_tokens))
+        while member._samples[0][0] < now - _RATE_OVER_S:
+            member._samples.pop(0)
+        for text in pulse.notes:
+            if text not in self._noted:
+                self._noted.add(text)
+                self._note(text)
+
+    def _count_lost(self, outcome: Outcome) -> None:
+        if outcome.member.name in self.members:
+            self.dismiss(outcome.member)
+        self.n_lost += 1
+        self._lost_in_vain += 1
+        self._last_lost = f"{outcome.method}: {outcome.error}"
+        if self._lost_in_vain > 1:
+            pause = min(_LONGEST_PAUSE_S, 2.0 ** (self._lost_in_vain - 2))
+            self._hire_at = time.monotonic() + pause
+
+    def check(self) -> None:
+        """Raise GatescopeError where worker after worker is lost and nothing is done between."""
+        if self._lost_in_vain >= _MOST_LOST_IN_VAIN:
+            raise GatescopeError(
+                f"{self._lost_in_vain} workers were lost one after the other and nothing was done "
+                f"between, the last at {self._last_lost}; see that a worker has the memory it "
+                "needs, then run the same command again"
+            )

@@ -1,0 +1,149 @@
+"""A run while it runs: one display on a terminal, lines in a log, and for `gatescope status`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.status import RunStatus
+
+# Seconds between two lines where there is no terminal to redraw.
+_LINE_EVERY_S: Final = 10.0
+# Workers with a line of their own.
+_MOST_WORKERS: Final = 16
+# A status older than this is that of a run that is no more.
+_STALE_S: Final = 60.0
+
+
+@contextmanager
+def run_display(console: Console) -> Iterator[Callable[[RunStatus], None]]:
+    """The function that it gives is shown how far the run is, several times a second."""
+    if console.is_terminal:
+        with Live(console=console, refresh_per_second=4) as live:
+            yield lambda status: live.update(render_status(status))
+        return
+    last = -1e9
+    latest: RunStatus | None = None
+
+    def show(status: RunStatus) -> None:
+        nonlocal last, latest
+        changed = latest is not None and latest.phase != status.phase
+        if latest is not None and changed:
+            # How the phase before ended.
+            ended = status_line(replace(status, phase=latest.phase))
+            console.print(ended, highlight=False, markup=False, soft_wrap=True)
+        latest = status
+        if changed or time.monotonic() - last >= _LINE_EVERY_S:
+            last = time.monotonic()
+            console.print(status_line(status), highlight=False, markup=False, soft_wrap=True)
+
+    try:
+        yield show
+    finally:
+        if latest is not None:
+            console.print(status_line(latest), highlight=False, markup=False, soft_wrap=True)
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3 h 20 min`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _ago(then: str, now: datetime) -> str:
+    return f"{duration(max(0.0, (now - datetime.fromisoformat(then)).total_seconds()))} ago"
+
+
+def _facts(status: RunStatus) -> Iterator[str]:
+    """What is to be said beside the bar, the important first."""
+    now = datetime.fromisoformat(status.time)
+    n_ready = sum(1 for worker in status.workers if worker.node)
+    yield f"{n_ready} of {status.n_workers_wanted} workers"
+    yield (
+        "no snapshot yet"
+        if status.last_snapshot is None
+        else (f"last snapshot {_ago(status.last_snapshot, now)}")
+    )
+    if status.n_workers_lost:
+        yield f"{status.n_workers_lost} workers lost"
+    if status.n_units_again:
+        yield f"{status.n_units_again} units given out again"
+
+
+def _progress(status: RunStatus) -> str:
+    if status.phase == "merging":
+        return f"Merging: {status.n_layers_done:,} of {status.n_layers:,} layers"
+    name = "Leaving" if status.phase == "leaving" else "Scanning"
+    share = status.n_tokens_done / max(1, status.n_tokens)
+    line = (
+        f"{name}: {status.n_tokens_done:,} of {status.n_tokens:,} tokens ({share:.0%}), "
+        f"{status.n_units_done:,} of {status.n_units:,} units, {status.n_units_kept:,} kept; "
+        f"{status.tokens_per_s:,.0f} tokens/s"
+    )
+    return line if status.seconds_left is None else f"{line}, {duration(status.seconds_left)} left"
+
+
+def status_line(status: RunStatus) -> str:
+    """A run in one line, for a log."""
+    return "; ".join([_progress(status), *_facts(status)])
+
+
+def render_status(status: RunStatus) -> RenderableType:
+    """A bar, the facts, and a line for each worker."""
+    merging = status.phase == "merging"
+    total, done = (
+        (status.n_layers, status.n_layers_done)
+        if merging
+        else (status.n_tokens, status.n_tokens_done)
+    )
+    parts: list[RenderableType] = [
+        Text(_progress(status)),
+        ProgressBar(total=max(1, total), completed=done, width=60),
+        Text("; ".join(_facts(status)), style="dim"),
+    ]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name, justify in (("worker", "left"), ("node", "left"), ("doing", "left")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    table.add_column("tokens", justify="right")
+    table.add_column("tokens/s", justify="right")
+    for worker in status.workers[:_MOST_WORKERS]:
+        table.add_row(
+            worker.name,
+            worker.node or "-",
+            worker.doing if worker.node else "waits for its place and its model",
+            f"{worker.n_tokens:,}",
+            f"{worker.tokens_per_s:,.0f}",
+        )
+    if status.workers:
+        parts.append(table)
+    if len(status.workers) > _MOST_WORKERS:
+        parts.append(Text(f"and {len(status.workers) - _MOST_WORKERS} more workers", style="dim"))
+    return Group(*parts)
+
+
+def render_from_elsewhere(status: RunStatus, output: str) -> RenderableType:
+    """What `gatescope status` prints of an unfinished run."""
+    now = datetime.now(UTC)
+    age = (now - datetime.fromisoformat(status.time)).total_seconds()
+    where = f"process {status.pid} on {status.host}"
+    if age > _STALE_S:
+        told = Text(
+            f"{output}: unfinished, and nobody has written there for {duration(age)} ({where} "
+            "did); the same `gatescope run` again goes on",
+            style="yellow",
+        )
+    else:
+        told = Text(f"{output}: running ({where}), as of {duration(max(0.0, age))} ago")
+    return Group(told, render_status(status))
