@@ -159,7 +159,7 @@ def plan_scan(
     `tokens_per_batch` is what an unfinished run began with. Raises GatescopeError where the model
     cannot be loaded or the states cannot fit.
     """
-    _, member = _answer(team, "load", console)
+    plan, member = _first_plan(team, tokens_per_batch, console)
     assert member.loaded is not None
     facts = replace(member.loaded.facts, name=info.name)
     console.print(
@@ -169,18 +169,21 @@ def plan_scan(
         highlight=False,
         soft_wrap=True,
     )
-    team.ask(member, "plan", None, tokens_per_batch)
-    plan, _ = _answer(team, "plan", console)
     said = ", ".join(f"{n / 2**30:.2f} GiB on {device}" for device, n in plan.state_bytes.items())
     each = " for each worker" if team.n_wanted > 1 else ""
     console.print(f"State of the scan: {said}{each}", highlight=False)
     return facts, plan
 
 
-def _answer(team: Team, method: str, console: Console) -> tuple[Any, Member]:
-    """The first answer of any worker to `method`."""
+def _first_plan(
+    team: Team, tokens_per_batch: int | None, console: Console
+) -> tuple[ScanPlan, Member]:
+    """The plan of the first worker that makes one, whoever is lost before."""
     said_at = time.monotonic() + _LONG_S
     while True:
+        loaded = [m for m in team.members.values() if m.loaded is not None and m.job is None]
+        if loaded and not team.at_work("plan"):
+            team.ask(loaded[0], "plan", None, tokens_per_batch)
         for outcome in team.poll(_TICK_S):
             if outcome.lost:
                 _note(console, f"a worker was lost at {outcome.method} ({outcome.error})")
@@ -190,7 +193,7 @@ def _answer(team: Team, method: str, console: Console) -> tuple[Any, Member]:
                 raise GatescopeError(
                     f"a worker failed at {outcome.method}: {outcome.error}"
                 ) from outcome.error
-            elif outcome.method == method:
+            elif outcome.method == "plan":
                 return outcome.answer, outcome.member
         team.check()
         if time.monotonic() > said_at and not any(m.pulse for m in team.members.values()):

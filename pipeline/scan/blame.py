@@ -12,7 +12,8 @@ from pipeline.store import Unit
 # lost, unless that may well be chance.
 _TRIES: Final = 3
 _MOST_TRIES: Final = 10
-_CHANCE: Final = 1e-3
+# How likely a run may be to blame a unit that only had bad luck.
+_CHANCE: Final = 0.01
 
 
 class Blame:
@@ -20,10 +21,11 @@ class Blame:
 
     On a cluster whose machines come and go, workers are lost at any unit. One is to blame where a
     worker was lost at each of its tries, three at least, and such a row would come about by chance
-    in one of a thousand cases, as often as workers are lost at other units; or after ten.
+    in one of a hundred runs, as often as workers are lost at other units; or after ten.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, n_units: int) -> None:
+        self._n_units = n_units
         self._errors: Counter[int] = Counter()
         self._losses: Counter[int] = Counter()
         self._n_counted = 0
@@ -54,4 +56,4 @@ class Blame:
         elsewhere = self._losses.total() - tries
         # Laplace's rule: before anything was seen, lost or not is one as likely as the other.
         chance = (elsewhere + 1) / (elsewhere + self._n_counted + 2)
-        return tries >= _TRIES and (chance**tries < _CHANCE or tries >= _MOST_TRIES)
+        return tries >= _TRIES and (chance**tries * self._n_units < _CHANCE or tries >= _MOST_TRIES)

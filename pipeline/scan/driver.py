@@ -80,7 +80,7 @@ class Driver:
         self.ledger, self.totals = self._commits.ledger, self._commits.totals
         self.layers = Layers(RunRecord(place), facts.layers)
         self._desks: dict[str, _Desk] = {}
-        self._blame = Blame()
+        self._blame = Blame(len(corpus.units))
 
     @property
     def phase(self) -> str:
@@ -157,7 +157,7 @@ class Driver:
 
     def _welcome(self, member: Member) -> None:
         assert member.loaded is not None
-        facts, node, device = member.loaded.facts, member.loaded.node, member.loaded.device
+        facts, node = member.loaded.facts, member.loaded.node
         # A folder has other names elsewhere.
         if replace(facts, name=self._facts.name) != self._facts:
             raise GatescopeError(
@@ -166,8 +166,9 @@ class Driver:
                 "versions of the packages"
             )
         self._desks[member.name] = _Desk()
+        device, pid = member.loaded.device, member.loaded.pid
         self.totals.nodes[member.name] = (node, device)
-        self._events.write("worker_ready", worker=member.name, node=node, device=device)
+        self._events.write("worker_ready", worker=member.name, node=node, pid=pid, device=device)
 
     def _begin(self, member: Member) -> None:
         own = self.ledger.orphan()

@@ -18,6 +18,7 @@ class Loaded:
 
     facts: ModelFacts
     node: str
+    pid: int
     device: str
 
 

@@ -6,6 +6,7 @@ called meanwhile from others. Whatever is large it reads and writes itself.
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -96,7 +97,7 @@ class Worker:
         n_gpus = config.cluster.gpus_per_worker or 1
         self._model = load_model(config.model, inspect_model(config.model), n_gpus)
         facts = model_facts(self._model)
-        return Loaded(facts, socket.gethostname(), str(self._model.device))
+        return Loaded(facts, socket.gethostname(), os.getpid(), str(self._model.device))
 
     def plan(self, tokens_per_batch: int | None) -> ScanPlan:
         """The settings of the scan; raises GatescopeError where its states do not fit here.

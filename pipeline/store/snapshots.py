@@ -194,11 +194,16 @@ def open_layer(
     Raises DamagedSnapshot where the file is not the one that was committed.
     """
     file = _layer_file(layer)
-    name = f"{snapshot.folder}/{file}"
-    if file not in snapshot.checksums or not place.exists(name):
+    if file not in snapshot.checksums:
         raise DamagedSnapshot(snapshot.name, file)
-    with place.local(name) as path:
-        if _checksum(path) != snapshot.checksums[file]:
-            raise DamagedSnapshot(snapshot.name, file)
-        with safe_open(path, framework="pt") as opened:
-            yield StoredLayer(opened, settings)
+    try:
+        with place.local(f"{snapshot.folder}/{file}") as path:
+            if _checksum(path) != snapshot.checksums[file]:
+                raise DamagedSnapshot(snapshot.name, file)
+            with safe_open(path, framework="pt") as opened:
+                yield StoredLayer(opened, settings)
+    except GatescopeError as error:
+        # Never there, or dropped meanwhile because another of its files was damaged.
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise DamagedSnapshot(snapshot.name, file) from error
+        raise
