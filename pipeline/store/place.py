@@ -39,6 +39,8 @@ _FINAL: Final = (
     TypeError,
     ValueError,
 )
+# There a folder is the start of a name, and to make one may make a bucket that nobody meant.
+_PROTOCOLS_WITHOUT_FOLDERS: Final = frozenset(("s3", "s3a", "gs", "gcs", "az", "abfs", "hf"))
 _log = logging.getLogger(__name__)
 
 
@@ -119,6 +121,8 @@ class Place:
             result = retrying(act)
         # Filesystems of other kinds raise classes of their own, straight from Exception.
         except Exception as error:
+            # What is still to be asked is not waited for as long again.
+            self._reached = False
             raise self._error(doing, error) from error
         self._reached = True
         return result
@@ -153,7 +157,8 @@ class Place:
                     fill(temporary)
 
                 def upload() -> None:
-                    self._fs.makedirs(os.path.dirname(self._path(name)), exist_ok=True)
+                    if _PROTOCOLS_WITHOUT_FOLDERS.isdisjoint(_protocols(self._fs)):
+                        self._fs.makedirs(os.path.dirname(self._path(name)), exist_ok=True)
                     self._fs.put_file(str(temporary), self._path(name))
 
                 self._ask(doing, upload)
@@ -235,6 +240,11 @@ class Place:
                 self._fs.rm(path, recursive=True)
 
         self._ask(f"removing {name}", remove)
+
+
+def _protocols(filesystem: fsspec.AbstractFileSystem) -> tuple[str, ...]:
+    named = filesystem.protocol
+    return (named,) if isinstance(named, str) else tuple(named)
 
 
 def _sync(path: Path) -> None:

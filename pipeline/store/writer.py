@@ -24,6 +24,7 @@ LEASE: Final = f"{WORK}/writer.json"
 _BEAT_S: Final = 10.0
 # A run whose beat stands still for so long is taken for dead.
 _LEASE_S: Final = 40.0
+_SETTLE_S: Final = 2.0
 _NO_LOCKS: Final = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
@@ -91,6 +92,8 @@ class _Lease:
         self._over = threading.Event()
         self._await_the_end_of_others(note)
         self._write(0)
+        # Of several that found nobody there, all have written by then, and the last one has it.
+        time.sleep(_SETTLE_S)
         self.check()
         self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
         self._thread.start()
