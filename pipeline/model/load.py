@@ -31,7 +31,7 @@ def load_model(config: ModelConfig, info: ModelInfo, n_gpus: int = 1) -> GatedMo
     """Load the weights, attach TransformerBridge's hooks, and probe that they tell the truth.
 
     dtype `auto` is bfloat16 on CUDA and float32 elsewhere. Only safetensors are read. With `n_gpus`
-    above 1 accelerate spreads the layers evenly over that many CUDA devices.
+    above 1 accelerate spreads the layers over that many CUDA devices.
     Raises GatescopeError for a device that is not there and for weights that cannot be read, do
     not fit the configuration, are incomplete, or do not pass the probe.
     """

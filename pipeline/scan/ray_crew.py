@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import socket
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ _CPUS: Final = 4
 _OBJECT_STORE: Final = 100 << 20
 _LOOK_EVERY_S: Final = 5.0
 _CLOSING_S: Final = 10.0
+_KNOCKING_S: Final = 10.0
 # Settings of the driver's process that decide how a worker behaves.
 _PASSED_ON: Final = (
     "HF_HOME",
@@ -35,8 +37,6 @@ _PASSED_ON: Final = (
 )
 
 
-# Ray's types do not know concurrency groups.
-@ray.remote(max_restarts=0, concurrency_groups={"pulse": 1})  # type: ignore[call-overload]
 class _Actor:
     """A worker in a process of its own. SIGTERM asks it to be let go."""
 
@@ -51,6 +51,10 @@ class _Actor:
     @ray.method(concurrency_group="pulse")
     def pulse(self) -> Pulse:
         return self._worker.pulse()
+
+
+# Ray's types do not know concurrency groups.
+_remote: Any = ray.remote(max_restarts=0, concurrency_groups={"pulse": 1})  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True)
@@ -122,12 +126,16 @@ class RayCrew:
         share = self._share
         environment = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
         environment["OMP_NUM_THREADS"] = str(share.n_cpus)
-        actor = _Actor.options(  # type: ignore[attr-defined]
-            num_cpus=share.n_cpus,
-            num_gpus=share.n_gpus,
-            scheduling_strategy="SPREAD",
-            runtime_env={"env_vars": environment},
-        ).remote(name, self._output, self._config, share.n_cpus)
+        actor = (
+            _remote(_Actor)
+            .options(
+                num_cpus=share.n_cpus,
+                num_gpus=share.n_gpus,
+                scheduling_strategy="SPREAD",
+                runtime_env={"env_vars": environment},
+            )
+            .remote(name, self._output, self._config, share.n_cpus)
+        )
         return _InActor(actor)
 
     def close(self) -> None:
@@ -144,6 +152,7 @@ def _join(cluster: ClusterConfig) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
         if address is not None:
+            _knock(address)
             ray.init(address=address, namespace="gatescope", **quiet)
             return
         n_cpus = os.cpu_count() or 1
@@ -165,6 +174,13 @@ def _join(cluster: ClusterConfig) -> None:
             f"({said[0]}); see that one runs there with the same versions of Ray and Python, or "
             "set cluster=inprocess"
         ) from error
+
+
+def _knock(address: str) -> None:
+    """Raise OSError at once where nobody listens, as Ray itself waits for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), _KNOCKING_S).close()
 
 
 class _InActor:
