@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import sys
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from pipeline.console import messages, results, say_why
 from pipeline.errors import GatescopeError, Interrupted
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ overrides of the configuration, such as
   gatescope run model=Qwen3-0.6B-Base corpus=fineweb-edu corpus.max_tokens=1000000
   gatescope run model.name=org/name-or-folder corpus=local corpus.path=texts.jsonl output=my-neurons
   gatescope run experiment=gluscope model=OLMo-7B-0424-hf corpus=dolma-small
+  gatescope run -m model=Qwen3-0.6B-Base,gemma-3-270m    a dataset of each model
 A run that was stopped goes on when the same command is given again.
 """
 
@@ -30,25 +31,26 @@ A run that was stopped goes on when the same command is given again.
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; gives its exit code.
 
-    0 done, 1 verify found violations, 2 what the user can mend, 130 interrupted, 143 told to leave.
+    0 done, 1 verify found violations, 2 what the user can mend, 130 interrupted, 143 told to leave;
+    of a sweep, that of the first run that failed, where 1 is a fault of the program.
     """
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options, words = parser.parse_known_args(arguments)
+    if "overrides" in options and not any(word.startswith("-") for word in words):
+        options.overrides += words  # those that stand after a -m among them
+    elif words:
+        parser.error(f"unrecognized arguments: {' '.join(words)}")
     # Read as torch is loaded, which is later. Threads that spin while they wait take the cores from
     # those that work: on a machine with other work to do a scan was 20 times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Large pages for large tensors, where Linux has them: a scan is 7% faster, as the lists of its
     # state lie far apart and a forward asks for fresh memory at every step.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A terminal without UTF-8 shows \u2026 rather than ending the command.
-            stream.reconfigure(errors="backslashreplace")
-    console = Console(stderr=True, highlight=False)
+    console = messages()
     try:
         return int(options.command(options, console) or 0)
     except GatescopeError as error:
-        console.print(f"gatescope: {error}", markup=False, soft_wrap=True, style="bold red")
+        say_why(console, error)
         return 2
     except Interrupted:
         console.print(
@@ -79,6 +81,9 @@ def _parser() -> argparse.ArgumentParser:
         help="make a dataset: corpus, scan, merge, weights, card",
         epilog=_RUN_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    run.add_argument(
+        "-m", "--multirun", action="store_true", help="a run for each of several values, a,b,c"
     )
     run.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     run.set_defaults(command=_run)
@@ -114,27 +119,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace, console: Console) -> int:
     from pipeline.config import compose_config
+    from pipeline.launch import run_one, run_sweep
 
-    config = compose_config(options.overrides)
-    from pipeline.query import fetch
-    from pipeline.run import run
-    from pipeline.view.summary import render_summary
-
-    result = run(config, console)
-    out = _terminal()
-    with _opened(str(config.output)) as dataset:
-        _, frequencies = fetch(
-            dataset.sql(
-                "select layer, combo, avg(frequency) from sign_stats group by all order by all"
-            )
-        )
-        out.print(render_summary(dataset.manifest, frequencies))
-        if result.already_complete:
-            out.print(f"{config.output} is already complete: nothing was done.")
-        layer, neuron = _worth_showing(dataset)
-    place = config.output
-    out.print(f"\nNext:\n  gatescope query {place}\n  gatescope show {place} {layer}.{neuron}")
-    out.print(f"  gatescope verify {place} --rerun 100", soft_wrap=True)
+    if options.multirun:
+        return run_sweep(options.overrides, console)
+    run_one(compose_config(options.overrides), console)
     return 0
 
 
@@ -143,7 +132,7 @@ def _status(options: argparse.Namespace, console: Console) -> int:
     from pipeline.view.run_status import render_from_elsewhere
 
     place = Place(options.output)
-    out = _terminal()
+    out = results()
     manifest = read_manifest(place)
     if manifest is not None:
         out.print(f"{place}: complete, {manifest['finished']}", soft_wrap=True)
@@ -158,30 +147,10 @@ def _status(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _terminal() -> Console:
-    """Where results go: as wide as the terminal, or wide enough for a table in a pipe or a file."""
-    width = None if sys.stdout.isatty() else max(160, Console().width)
-    return Console(highlight=False, width=width)
-
-
 def _opened(source: str) -> Dataset:
     from pipeline.query import open_dataset
 
     return open_dataset(source)
-
-
-def _worth_showing(dataset: Dataset) -> tuple[int, int]:
-    """A neuron to look at first: its weights say one thing, its activations another."""
-    from pipeline.query import fetch
-
-    _, rows = fetch(
-        dataset.sql(
-            "select layer, neuron from neuron_summary"
-            " order by cos_gate_in * (1 - agreement_frequency) desc nulls last, layer, neuron"
-            " limit 1"
-        )
-    )
-    return rows[0][0], rows[0][1]
 
 
 def _query(options: argparse.Namespace, console: Console) -> int:
@@ -189,7 +158,7 @@ def _query(options: argparse.Namespace, console: Console) -> int:
     from pipeline.view.summary import render_queries
     from pipeline.view.terminal import render_table
 
-    out = _terminal()
+    out = results()
     with _opened(options.dataset) as dataset:
         if options.sql is not None:
             if options.name is not None:
@@ -236,7 +205,7 @@ def _show(options: argparse.Namespace, console: Console) -> int:
         raise GatescopeError(f"show: -n {options.n} is negative: give 0 or more")
     with _opened(options.dataset) as dataset:
         found = dataset.neuron(int(layer), int(neuron))
-    _terminal().print(render_neuron(found, ranking=options.ranking, n=options.n))
+    results().print(render_neuron(found, ranking=options.ranking, n=options.n))
     return 0
 
 
@@ -246,7 +215,7 @@ def _verify(options: argparse.Namespace, console: Console) -> int:
 
     if options.rerun < 0:
         raise GatescopeError(f"verify: --rerun {options.rerun} is negative: give 0 or more")
-    out = _terminal()
+    out = results()
     n_failed = 0
     with _opened(options.dataset) as dataset:
         for check in check_invariants(dataset):

@@ -1,13 +1,14 @@
 """The configuration: dataclasses behind `conf/`, checked before anything runs.
 
-`compose_config` reads `conf/` and the overrides of a command line; everything else works on the
-dataclasses alone, so the scan runs where Hydra is not installed.
+`compose_config` and `plan_sweep` read `conf/` and the overrides of a command line; everything else
+works on the dataclasses alone, so the scan runs where Hydra is not installed.
 """
 
 from __future__ import annotations
 
 from pipeline.config.checks import check
 from pipeline.config.compose import choices, compose_config
+from pipeline.config.multirun import Outcome, Sweep, plan_sweep
 from pipeline.config.settings import (
     ClusterConfig,
     CorpusConfig,
@@ -26,8 +27,10 @@ __all__ = [
     "ClusterConfig",
     "CorpusConfig",
     "ModelConfig",
+    "Outcome",
     "RunConfig",
     "ScanConfig",
+    "Sweep",
     "WindowConfig",
     "check",
     "choices",
@@ -35,6 +38,7 @@ __all__ = [
     "default_output",
     "differences",
     "from_dict",
+    "plan_sweep",
     "scan_settings",
     "to_dict",
 ]

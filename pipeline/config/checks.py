@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,10 @@ from pipeline.config.settings import (
     ModelConfig,
     RunConfig,
     ScanConfig,
+    default_output,
+    differences,
     flat,
+    to_dict,
 )
 from pipeline.errors import GatescopeError
 from pipeline.naming import RANKINGS
@@ -50,6 +54,17 @@ def check(config: RunConfig) -> None:
         raise GatescopeError(problem)
 
 
+def check_outputs(configs: Sequence[RunConfig]) -> None:
+    """Raise GatescopeError where two runs of a sweep would write to one place."""
+    writers: dict[str, RunConfig] = {}
+    for config in configs:
+        output = config.output or default_output(config)
+        place = output if _URL.match(output) else os.path.abspath(os.path.expanduser(output))
+        other = writers.setdefault(place.rstrip("/"), config)
+        if other is not config:
+            raise GatescopeError(_shared(output, other, config, configs))
+
+
 def suggestion(word: str, known: Collection[str]) -> str:
     """`did you mean scan.k?` for the closest of `known`, or the list of them all."""
     folded = {name.casefold(): name for name in known}
@@ -59,6 +74,21 @@ def suggestion(word: str, known: Collection[str]) -> str:
         tail = difflib.get_close_matches(word.casefold().rpartition(".")[2], tails, n=1)
         close = [tails[match] for match in tail]
     return f"did you mean {folded[close[0]]}?" if close else f"known: {', '.join(sorted(known))}"
+
+
+def _shared(output: str, one: RunConfig, other: RunConfig, configs: Sequence[RunConfig]) -> str:
+    written = f"output={output} would be written by two runs of the sweep"
+    sweeps = [differences(to_dict(configs[0]), to_dict(config)) for config in configs[1:]]
+    keys = {line.partition(":")[0] for lines in sweeps for line in lines} - {"output"}
+    for name in ("model.name", "corpus.name"):
+        if name in keys:  # which stands for the whole group
+            group = name.partition(".")[0]
+            keys = {key for key in keys if key == name or not key.startswith(f"{group}.")}
+    if one == other or not keys:
+        return f"{written}, which are the same: name each value once"
+    instead = "leave output out, or " if default_output(one) != default_output(other) else ""
+    each = "-".join(f"${{{key}}}" for key in sorted(keys))
+    return f"{written}: {instead}give each its own, such as 'output={output}-runs/{each}'"
 
 
 def _problems(config: RunConfig) -> Iterator[str]:

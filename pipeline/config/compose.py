@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -23,25 +24,28 @@ _OTHERWISE = {
 def compose_config(overrides: Sequence[str]) -> RunConfig:
     """The run that `conf/` and `overrides` (`key=value`, a later one wins) describe, checked.
 
-    Layers and rankings come back in their canonical order, `output` with its default filled in.
     Raises GatescopeError for a setting that is unknown, unreadable or of the wrong type, and for
-    whatever `check` refuses.
+    whatever `checked` refuses.
     """
     # Here and not above: the scan reads the dataclasses where Hydra is not installed.
-    from hydra import compose, initialize_config_dir
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
+    from hydra import compose
 
-    readable = [_readable(override) for override in overrides]
-    try:
-        with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
-            composed: Any = OmegaConf.to_container(compose("config", readable), resolve=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        key = getattr(error, "full_key", None) or "the configuration"
-        reason = str(error).splitlines()[0].replace("++", "")
-        raise GatescopeError(f"{key} cannot be resolved: {reason}; correct its value") from None
-    config = from_dict(composed)
+    settings = [readable(override) for override in overrides]
+    with hydra_over_conf():
+        return checked(compose("config", settings))
+
+
+def checked(composed: Any) -> RunConfig:
+    """The run that Hydra's `DictConfig` describes.
+
+    Layers and rankings come back in their canonical order, `output` with its default filled in.
+    Raises GatescopeError for what cannot be resolved and for whatever `check` refuses.
+    """
+    from omegaconf import OmegaConf
+
+    with _in_one_line():
+        settings: Any = OmegaConf.to_container(composed, resolve=True)
+    config = from_dict(settings)
     check(config)
     layers = config.model.layers
     rankings = tuple(ranking for ranking in RANKINGS if ranking in config.scan.rankings)
@@ -53,19 +57,55 @@ def compose_config(overrides: Sequence[str]) -> RunConfig:
     )
 
 
+@contextmanager
+def hydra_over_conf() -> Iterator[Any]:
+    """Hydra with `conf/`; what it or OmegaConf refuses within is a GatescopeError."""
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    with _in_one_line(), initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+        yield GlobalHydra.instance().hydra
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        key = getattr(error, "full_key", None) or "the configuration"
+        # Hydra names the override, and the error of OmegaConf below it says what is wrong with it.
+        reasons = [first_line(e) for e in (error, error.__cause__) if e is not None and str(e)]
+        reason = ": ".join(reasons).replace("++", "")
+        raise GatescopeError(f"{key} cannot be resolved: {reason}; correct its value") from None
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says first, or its name where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def choices(group: str) -> list[str]:
     """The choices of a group (`model`, `corpus`, ...), sorted; empty for what is no group."""
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
-def _readable(override: str) -> str:
+def readable(override: str) -> str:
     """The override as Hydra takes it, or GatescopeError for what it would not take."""
     key, equals, value = override.partition("=")
+    if re.match(r"hydra[/.](launcher|sweep)", key):
+        raise GatescopeError(f"{override} is a setting of a sweep: add -m")
     if not equals or not re.fullmatch(r"\w+(\.\w+)*", key) or "\n" in value:
         raise GatescopeError(f"{override!r} is not a setting: write key=value, such as scan.k=8")
     groups = [path.name for path in CONF.iterdir() if path.is_dir()]
     types = setting_types()
     if key in groups:
+        if "," in value:
+            raise GatescopeError(
+                f"{override} gives several values: give one, or add -m for a dataset of each"
+            )
         if value not in choices(key):
             hint = suggestion(value, choices(key)) + _OTHERWISE.get(key, "")
             raise GatescopeError(f"{override} is not a choice of {key}: {hint}")
@@ -74,13 +114,22 @@ def _readable(override: str) -> str:
         inner = [name for name in types if name.startswith(f"{key}.")]
         hint = f"set {' or '.join(inner)}" if inner else suggestion(key, [*groups, *types])
         raise GatescopeError(f"{key} is not a setting: {hint}")
-    if types[key] in (str, str | None):
-        value = _as_text(value)
-    _refuse_unreadable(override, f"{key}={value}")
+    if is_text(key):
+        value = as_text(value)
+    if parsed(override, f"{key}={value}").is_sweep_override():
+        raise GatescopeError(
+            f"{override} gives several values: give one, a list in [ ], or add -m for a dataset "
+            "of each"
+        )
     return f"++{key}={value}"
 
 
-def _as_text(value: str) -> str:
+def is_text(key: str) -> bool:
+    """Whether the setting's value is text, which may hold any character."""
+    return setting_types().get(key) in (str, str | None)
+
+
+def as_text(value: str) -> str:
     """A text in quotes, so that Hydra takes every character of a path as it stands."""
     quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
     if quoted or value.lower() in ("null", "true", "false"):
@@ -90,14 +139,18 @@ def _as_text(value: str) -> str:
     return '"' + doubled.replace('"', '\\"') + '"'
 
 
-def _refuse_unreadable(override: str, readable: str) -> None:
+def parsed(override: str, as_hydra_takes_it: str, loader: Any = None) -> Any:
+    """Hydra's `Override`; with its config loader globs over a group can be told too.
+
+    Raises GatescopeError, about `override`, for what Hydra's grammar does not read.
+    """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
     try:
-        parsed = OverridesParser.create().parse_override(readable)
+        parser = OverridesParser.create(config_loader=loader)
+        return parser.parse_overrides([as_hydra_takes_it])[0]
     except HydraException as error:
-        reason = str(error).splitlines()[0]
-        raise GatescopeError(f"cannot read {override!r}: {reason}; quote the value") from None
-    if parsed.is_sweep_override():
-        raise GatescopeError(f"{override} gives several values: give one, or a list in [ ]")
+        raise GatescopeError(
+            f"cannot read {override!r}: {first_line(error)}; quote the value"
+        ) from None

@@ -42,6 +42,8 @@ class _Desk:
     begun: bool = False
     n_snapshots: int = 0
     last_snapshot: float = field(default_factory=time.monotonic)
+    # What a new worker takes none for: its first one protects its first units soon.
+    snapshot_s: float = 0.0
 
 
 class Driver:
@@ -79,8 +81,6 @@ class Driver:
         self.ledger, self.totals = self._commits.ledger, self._commits.totals
         self.layers = Layers(RunRecord(place), facts.layers)
         self._desks: dict[str, _Desk] = {}
-        # How long the last one took, of any worker: theirs are alike.
-        self._snapshot_s = 0.0
         self._blame = Blame(len(corpus.units))
 
     @property
@@ -179,7 +179,7 @@ class Driver:
     def _is_due(self, desk: _Desk) -> bool:
         every_s = self._every_s
         if every_s is None:
-            every_s = max(_SNAPSHOT_EVERY_S, self._snapshot_s / _SNAPSHOT_SHARE)
+            every_s = max(_SNAPSHOT_EVERY_S, desk.snapshot_s / _SNAPSHOT_SHARE)
         return time.monotonic() - desk.last_snapshot >= every_s
 
     def _ask_for_snapshot(self, member: Member, desk: _Desk) -> None:
@@ -217,8 +217,8 @@ class Driver:
         elif outcome.method == "snapshot":
             desk = self._desks[member.name]
             desk.last_snapshot = time.monotonic()
-            self._snapshot_s = desk.last_snapshot - outcome.about
-            self._commits.commit(member.name, outcome.answer, self._snapshot_s)
+            desk.snapshot_s = desk.last_snapshot - outcome.about
+            self._commits.commit(member.name, outcome.answer, desk.snapshot_s)
         elif outcome.method == "merge":
             self.layers.keep(outcome.about, outcome.answer)
             self._events.write("layer_written", layer=outcome.about, worker=member.name)

@@ -1,0 +1,107 @@
+"""`gatescope run`: a run and what is printed about it, or those of a sweep one by one."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.config import RunConfig
+from pipeline.console import messages, results, say_why
+from pipeline.errors import GatescopeError
+
+if TYPE_CHECKING:
+    from pipeline.query import Dataset
+
+
+def run_one(config: RunConfig, console: Console) -> None:
+    """Make the dataset, or go on with it, and print what it shows and what to type next."""
+    from pipeline.query import fetch, open_dataset
+    from pipeline.run import run
+    from pipeline.view.summary import render_summary
+
+    result = run(config, console)
+    out, place = results(), config.output
+    with open_dataset(str(place)) as dataset:
+        _, frequencies = fetch(
+            dataset.sql(
+                "select layer, combo, avg(frequency) from sign_stats group by all order by all"
+            )
+        )
+        out.print(render_summary(dataset.manifest, frequencies))
+        if result.already_complete:
+            out.print(f"{place} is already complete: nothing was done.")
+        layer, neuron = _worth_showing(dataset)
+    out.print(f"\nNext:\n  gatescope query {place}\n  gatescope show {place} {layer}.{neuron}")
+    out.print(f"  gatescope verify {place} --rerun 100", soft_wrap=True)
+
+
+def run_sweep(overrides: Sequence[str], console: Console) -> int:
+    """Launch the runs of `gatescope run -m`; gives the exit code of the first that failed, or 0.
+
+    Raises GatescopeError for what is known before any begins, and where a launcher fails.
+    """
+    from pipeline.config import plan_sweep
+
+    sweep = plan_sweep(overrides)
+    n = len(sweep.configs)
+    how = "one after the other"
+    if sweep.folder is not None:
+        how = f"by hydra/launcher={sweep.launcher}, with its files and logs in {sweep.folder}"
+    console.print(f"{n} {'run' if n == 1 else 'runs'}, {how}", markup=False, soft_wrap=True)
+    try:
+        outcomes = sweep.launch(_run_of_sweep)
+    except KeyboardInterrupt:
+        if sweep.launcher != "basic":
+            console.print("The jobs that were begun may go on: end them where they run.")
+        raise
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for title in ("model", "output", "result"):
+        table.add_column(title, overflow="fold")
+    for config, outcome in zip(sweep.configs, outcomes, strict=True):
+        style = "bold red" if outcome.code else "bold green"
+        cells = (config.model.name, str(config.output), Text(outcome.message, style))
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
+    out = results()
+    out.print()
+    out.print(table)
+    return next((outcome.code for outcome in outcomes if outcome.code), 0)
+
+
+def _run_of_sweep(config: RunConfig) -> None:
+    """One run, in this process or wherever a launcher has brought it."""
+    _free_memory()
+    console = messages()
+    console.print(f"\n{config.model.name}: {config.output}", markup=False, soft_wrap=True)
+    try:
+        run_one(config, console)
+    except GatescopeError as error:
+        say_why(console, error)
+        raise
+
+
+def _free_memory() -> None:
+    """Give back what the model before took: the next one asks how much is free."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _worth_showing(dataset: Dataset) -> tuple[int, int]:
+    """A neuron to look at first: its weights say one thing, its activations another."""
+    from pipeline.query import fetch
+
+    _, rows = fetch(
+        dataset.sql(
+            "select layer, neuron from neuron_summary"
+            " order by cos_gate_in * (1 - agreement_frequency) desc nulls last, layer, neuron"
+            " limit 1"
+        )
+    )
+    return rows[0][0], rows[0][1]
