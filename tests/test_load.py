@@ -310,3 +310,9 @@ def test_weights_of_another_shape_or_number_of_layers(folder: Path) -> None:
 def test_an_unknown_activation_function(folder: Path) -> None:
     change_config(folder, hidden_act="wobble")
     assert "(KeyError: 'wobble')" in refusal(folder)
+
+
+def test_more_gpus_than_there_are(saved: Path) -> None:
+    config = ModelConfig(name=str(saved))
+    with pytest.raises(GatescopeError, match=r"cluster\.gpus_per_worker=2: the worker sees 0 CUDA"):
+        load_model(config, inspect_model(config), 2)

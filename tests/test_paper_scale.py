@@ -38,6 +38,11 @@ def rule(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [record for record in records if record["what"] == "paper_scale_rule"]
 
 
+def readme() -> str:
+    whole = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    return whole.split("\n### At the papers' scale\n")[1].split("\n## ")[0]
+
+
 def page() -> str:
     return PAGE.read_text(encoding="utf-8")
 
@@ -293,11 +298,14 @@ def is_same_word(said: str, printed: str) -> bool:
     return abs(a - b) < 0.15
 
 
-def test_the_page_has_the_tables(records: list[dict[str, Any]]) -> None:
+@pytest.mark.parametrize(("text", "n_lines"), [(page(), 30), (readme(), 7)])
+def test_the_tables_are_those_that_are_printed(
+    records: list[dict[str, Any]], text: str, n_lines: int
+) -> None:
     printed = paper_scale.text(records).splitlines()
-    blocks = re.findall(r"```\n(.*?)```", page(), flags=re.DOTALL)
+    blocks = re.findall(r"```\n(.*?)```", text, flags=re.DOTALL)
     said = [line for block in blocks for line in block.splitlines()]
-    assert len(said) > 30
+    assert len(said) > n_lines
     for line in said:
         assert any(is_same(line, other) for other in printed), line
 

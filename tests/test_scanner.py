@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,10 +13,11 @@ from tiny_models import ARCHITECTURES, build, info_of
 from torch import Tensor
 
 from pipeline.errors import GatescopeError
+from pipeline.model import GatedModel
 from pipeline.model.load import hook_model
 from pipeline.naming import RANKINGS
 from pipeline.reduce import Batch, LayerState, rank_lists
-from pipeline.scan import Scanner, ScanSettings
+from pipeline.scan import Scanner, ScanSettings, check_fits, memory, state_bytes
 from pipeline.scan.compiled import Update
 from pipeline.store import UnitExamples
 
@@ -138,3 +140,31 @@ def test_an_example_that_never_fits_is_said() -> None:
 
     with pytest.raises(GatescopeError, match=r"ran out of memory at one example of \d+ tokens"):
         _scanned(update)
+
+
+def test_each_layer_has_its_state_on_its_own_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`cpu:0` is another device than `cpu` by name, and the same one at work."""
+    undisturbed = _scanned(LayerState.update)
+    devices = [torch.device("cpu"), torch.device("cpu:0"), torch.device("cpu:0")]
+    monkeypatch.setattr(GatedModel, "layer_device", lambda self, layer: devices[layer])
+    met: list[tuple[torch.device, ...]] = []
+
+    def update(state: LayerState, batch: Batch, gate: Tensor, in_: Tensor, act_fn: Any) -> None:
+        met.append((state.counts.device, batch.lengths.device, gate.device, in_.device))
+        state.update(batch, gate, in_, act_fn)
+
+    spread = _scanned(update)
+    assert met
+    n_bytes = state_bytes(spread._model, spread._settings)
+    assert set(n_bytes) == set(devices)
+    assert n_bytes[devices[1]] == 2 * n_bytes[devices[0]]
+    for layer, state in undisturbed.states.items():
+        assert torch.equal(state.counts, spread.states[layer].counts)
+        assert torch.equal(state.keys, spread.states[layer].keys)
+
+
+def test_the_device_that_is_too_small_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    needs = Counter({torch.device("cpu"): 1 << 20, torch.device("cpu:0"): 3 << 30})
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 2 << 30)
+    with pytest.raises(GatescopeError, match=r"needs 3\.0 GiB and cpu:0 has 2\.0 GiB free"):
+        check_fits(needs)
