@@ -159,7 +159,8 @@ def plan_scan(
     `tokens_per_batch` is what an unfinished run began with. Raises GatescopeError where the model
     cannot be loaded or the states cannot fit.
     """
-    plan, member = _first_plan(team, tokens_per_batch, console)
+    with console.status("Loading the model"):
+        plan, member = _first_plan(team, tokens_per_batch, console)
     assert member.loaded is not None
     facts = replace(member.loaded.facts, name=info.name)
     console.print(
@@ -239,6 +240,7 @@ def scan_and_merge(
             tick=reporter.tick,
         )
         driver.run()
+        reporter.show(driver)
     return driver
 
 

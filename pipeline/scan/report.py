@@ -55,9 +55,13 @@ class Reporter:
         if self._error is not None:
             raise self._error
         if time.monotonic() - self._shown >= _SHOW_EVERY_S:
-            self._shown = time.monotonic()
-            self._latest = self._status(driver)
-            self._show(self._latest)
+            self.show(driver)
+
+    def show(self, driver: Driver) -> None:
+        """Show how far the driver is now."""
+        self._shown = time.monotonic()
+        self._latest = self._status(driver)
+        self._show(self._latest)
 
     def _write(self) -> None:
         written = None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
@@ -28,30 +29,39 @@ _STALE_S: Final = 60.0
 @contextmanager
 def run_display(console: Console) -> Iterator[Callable[[RunStatus], None]]:
     """The function that it gives is shown how far the run is, several times a second."""
-    if console.is_terminal:
-        with Live(console=console, refresh_per_second=4) as live:
-            yield lambda status: live.update(render_status(status))
-        return
-    last = -1e9
     latest: RunStatus | None = None
+    lines = _Lines(console)
+    # On a terminal the last frame goes, and a line stays of each phase.
+    with Live(console=console, transient=True) if console.is_terminal else nullcontext() as live:
 
-    def show(status: RunStatus) -> None:
-        nonlocal last, latest
-        changed = latest is not None and latest.phase != status.phase
-        if latest is not None and changed:
-            # How the phase before ended.
-            ended = status_line(replace(status, phase=latest.phase))
-            console.print(ended, highlight=False, markup=False, soft_wrap=True)
-        latest = status
-        if changed or time.monotonic() - last >= _LINE_EVERY_S:
-            last = time.monotonic()
-            console.print(status_line(status), highlight=False, markup=False, soft_wrap=True)
+        def show(status: RunStatus) -> None:
+            nonlocal latest
+            if latest is not None and latest.phase != status.phase:
+                lines.print(replace(status, phase=latest.phase))
+            latest = status
+            if live is not None:
+                live.update(render_status(status))
+            elif lines.is_due():
+                lines.print(status)
 
-    try:
-        yield show
-    finally:
-        if latest is not None:
-            console.print(status_line(latest), highlight=False, markup=False, soft_wrap=True)
+        try:
+            yield show
+        finally:
+            if latest is not None:
+                lines.print(latest)
+
+
+class _Lines:
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._last = -math.inf
+
+    def is_due(self) -> bool:
+        return time.monotonic() - self._last >= _LINE_EVERY_S
+
+    def print(self, status: RunStatus) -> None:
+        self._last = time.monotonic()
+        self._console.print(status_line(status), highlight=False, markup=False, soft_wrap=True)
 
 
 def duration(seconds: float) -> str:
@@ -77,9 +87,9 @@ def _facts(status: RunStatus) -> Iterator[str]:
         else (f"last snapshot {_ago(status.last_snapshot, now)}")
     )
     if status.n_workers_lost:
-        yield f"{status.n_workers_lost} workers lost"
+        yield f"workers lost: {status.n_workers_lost}"
     if status.n_units_again:
-        yield f"{status.n_units_again} units given out again"
+        yield f"units given out again: {status.n_units_again}"
 
 
 def _progress(status: RunStatus) -> str:
@@ -110,7 +120,7 @@ def render_status(status: RunStatus) -> RenderableType:
     )
     parts: list[RenderableType] = [
         Text(_progress(status)),
-        ProgressBar(total=max(1, total), completed=done, width=60),
+        _on_its_own_line(ProgressBar(total=max(1, total), completed=done, width=60)),
         Text("; ".join(_facts(status)), style="dim"),
     ]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -120,8 +130,9 @@ def render_status(status: RunStatus) -> RenderableType:
     table.add_column("tokens/s", justify="right")
     for worker in status.workers[:_MOST_WORKERS]:
         table.add_row(
-            worker.name,
-            worker.node or "-",
+            # As it stands: a host's name is no markup.
+            Text(worker.name),
+            Text(worker.node or "-"),
             worker.doing if worker.node else "waits for its place and its model",
             f"{worker.n_tokens:,}",
             f"{worker.tokens_per_s:,.0f}",
@@ -131,6 +142,12 @@ def render_status(status: RunStatus) -> RenderableType:
     if len(status.workers) > _MOST_WORKERS:
         parts.append(Text(f"and {len(status.workers) - _MOST_WORKERS} more workers", style="dim"))
     return Group(*parts)
+
+
+def _on_its_own_line(bar: ProgressBar) -> RenderableType:
+    grid = Table.grid()
+    grid.add_row(bar)
+    return grid
 
 
 def render_from_elsewhere(status: RunStatus, output: str) -> RenderableType:
