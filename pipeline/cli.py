@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except Interrupted:
         console.print(
-            "gatescope: told to leave, and has: what was counted is kept, and the same command "
+            "gatescope: told to leave (SIGTERM); what was counted is kept, and the same command "
             "again goes on",
             soft_wrap=True,
         )

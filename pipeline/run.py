@@ -28,10 +28,11 @@ from pipeline.stages import (
     open_texts,
     plan_scan,
     scan_and_merge,
+    told_to_leave,
     warn_of_context,
     workers_config,
 )
-from pipeline.store import EventLog, Place, RunRecord, only_writer, read_manifest
+from pipeline.store import WORK, EventLog, Place, RunRecord, only_writer, read_manifest
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,9 @@ def run(config: RunConfig, console: Console) -> RunResult:
     manifest = read_manifest(place)
     if manifest is not None:
         _refuse_differences(place, manifest["settings"], settings, "a finished dataset")
-        record.clear()
+        if place.exists(WORK):
+            with only_writer(place):
+                _clear(record, console)
         return RunResult(manifest, already_complete=True)
     record.refuse_foreign()
 
@@ -65,9 +68,9 @@ def run(config: RunConfig, console: Console) -> RunResult:
         _refuse_differences(place, begun, settings, "an unfinished run")
     info = inspect_model(config.model)
     tokenizer = load_tokenizer(config.model, info)
-    with hire(workers_config(config, info, place), console) as team:
+    with hire(workers_config(config, info, place), console) as team, told_to_leave() as leave:
         resolved = (begun or {}).get("scan.resolved_tokens_per_batch")
-        facts, plan = plan_scan(team, info, resolved, console)
+        facts, plan = plan_scan(team, info, resolved, leave, console)
         settings["model.resolved_revision"] = info.revision
         settings["model.resolved_dtype"] = facts.dtype
         settings["scan.resolved_tokens_per_batch"] = plan.settings.tokens_per_batch
@@ -84,7 +87,7 @@ def run(config: RunConfig, console: Console) -> RunResult:
             record.sweep()
             if texts is not None:
                 record.begin(settings)
-                corpus = make_corpus(place, record, config, texts, console)
+                corpus = make_corpus(place, record, config, texts, leave, console)
             else:
                 corpus = record.corpus()
                 console.print(f"Resuming {place}: the corpus is written")
@@ -94,10 +97,12 @@ def run(config: RunConfig, console: Console) -> RunResult:
             n_vocab = make_vocab(place, tokenizer, info)
             try:
                 driver = scan_and_merge(
-                    place, corpus, facts, config, plan, team, events, guard, console
+                    place, corpus, facts, config, plan, team, events, guard, leave, console
                 )
             finally:
                 events.flush()
+            # Nobody has files open there when the work folder goes.
+            team.close()
             n_rows = {"corpus": corpus.n_examples, "vocab": n_vocab, **_rows(driver)}
             manifest = {
                 "model": facts.to_json() | {"tokenizer_sha256": tokenizer_hash(tokenizer)},
@@ -124,7 +129,16 @@ def run(config: RunConfig, console: Console) -> RunResult:
             events.flush()
             guard()
             record.finish(manifest)
+            _clear(record, console)
     return RunResult(manifest, already_complete=False)
+
+
+def _clear(record: RunRecord, console: Console) -> None:
+    """Remove the work folder of a dataset that is complete whatever comes of this."""
+    try:
+        record.clear()
+    except GatescopeError as error:
+        console.print(f"Note: {error}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _rows(driver: Driver) -> dict[str, int]:

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from pipeline.config import RunConfig
 from pipeline.corpus import Corpus, Fingerprint, open_corpus, split_units
-from pipeline.errors import GatescopeError
+from pipeline.errors import GatescopeError, Interrupted
 from pipeline.model import ModelFacts, ModelInfo, vocabulary
 from pipeline.scan import (
     UNIT_TOKENS,
@@ -62,9 +62,17 @@ def open_texts(config: RunConfig, model: ModelFacts, tokenizer: Any) -> Texts:
 
 
 def make_corpus(
-    place: Place, record: RunRecord, config: RunConfig, texts: Texts, console: Console
+    place: Place,
+    record: RunRecord,
+    config: RunConfig,
+    texts: Texts,
+    leave: threading.Event,
+    console: Console,
 ) -> CorpusIndex:
-    """Tokenise the corpus into its table, unit by unit; from then on the run can be resumed."""
+    """Tokenise the corpus into its table, unit by unit; from then on the run can be resumed.
+
+    Raises Interrupted where `leave` is set before, and what was written is done again.
+    """
     corpus = texts.corpus
     fingerprint = Fingerprint()
     longest = 0
@@ -73,6 +81,8 @@ def make_corpus(
         def counted() -> Iterator[list[Any]]:
             nonlocal longest
             for unit in texts.units:
+                if leave.is_set():
+                    raise Interrupted
                 for example in unit:
                     fingerprint.update(example.input_ids)
                 lengths = [len(example.input_ids) for example in unit]
@@ -125,8 +135,10 @@ def _note(console: Console, text: str) -> None:
 
 def workers_config(config: RunConfig, info: ModelInfo, place: Place) -> RunConfig:
     """The configuration as workers take it: with no path that depends on the working folder."""
-    folder = Path(info.location).expanduser()
-    name = str(folder.absolute()) if folder.is_dir() else config.model.name
+    folder = Path(config.model.name).expanduser()
+    # Not that of the built-in model, which lies elsewhere on each machine.
+    is_folder = config.model.name != "demo" and folder.is_dir()
+    name = str(folder.absolute()) if is_folder else config.model.name
     return replace(
         config,
         model=replace(config.model, name=name, revision=info.revision),
@@ -152,7 +164,11 @@ def hire(config: RunConfig, console: Console) -> Team:
 
 
 def plan_scan(
-    team: Team, info: ModelInfo, tokens_per_batch: int | None, console: Console
+    team: Team,
+    info: ModelInfo,
+    tokens_per_batch: int | None,
+    leave: threading.Event,
+    console: Console,
 ) -> tuple[ModelFacts, ScanPlan]:
     """What the first worker says of the model and of the states of its scan.
 
@@ -160,7 +176,7 @@ def plan_scan(
     cannot be loaded or the states cannot fit.
     """
     with console.status("Loading the model"):
-        plan, member = _first_plan(team, tokens_per_batch, console)
+        plan, member = _first_plan(team, tokens_per_batch, leave, console)
     assert member.loaded is not None
     facts = replace(member.loaded.facts, name=info.name)
     console.print(
@@ -177,7 +193,7 @@ def plan_scan(
 
 
 def _first_plan(
-    team: Team, tokens_per_batch: int | None, console: Console
+    team: Team, tokens_per_batch: int | None, leave: threading.Event, console: Console
 ) -> tuple[ScanPlan, Member]:
     """The plan of the first worker that makes one, whoever is lost before."""
     said_at = time.monotonic() + _LONG_S
@@ -185,7 +201,10 @@ def _first_plan(
         loaded = [m for m in team.members.values() if m.loaded is not None and m.job is None]
         if loaded and not team.at_work("plan"):
             team.ask(loaded[0], "plan", None, tokens_per_batch)
-        for outcome in team.poll(_TICK_S):
+        if leave.is_set():
+            raise Interrupted
+        outcomes = team.poll(_TICK_S)
+        for outcome in outcomes:
             if outcome.lost:
                 _note(console, f"a worker was lost at {outcome.method} ({outcome.error})")
             elif isinstance(outcome.error, GatescopeError):
@@ -194,8 +213,9 @@ def _first_plan(
                 raise GatescopeError(
                     f"a worker failed at {outcome.method}: {outcome.error}"
                 ) from outcome.error
-            elif outcome.method == "plan":
-                return outcome.answer, outcome.member
+        planned = [outcome for outcome in outcomes if outcome.method == "plan" and not outcome.lost]
+        if planned:
+            return planned[0].answer, planned[0].member
         team.check()
         if time.monotonic() > said_at and not any(m.pulse for m in team.members.values()):
             said_at = math.inf
@@ -215,17 +235,14 @@ def scan_and_merge(
     team: Team,
     events: EventLog,
     guard: Callable[[], None],
+    leave: threading.Event,
     console: Console,
 ) -> Driver:
     """Scan what no snapshot covers and write the tables of all layers; gives what was done.
 
     Raises Interrupted after a SIGTERM, once what was counted is kept.
     """
-    with (
-        run_display(console) as show,
-        Reporter(place, corpus, team, show) as reporter,
-        _told_to_leave() as leave,
-    ):
+    with run_display(console) as show, Reporter(place, corpus, team, show) as reporter:
         driver = Driver(
             place,
             corpus,
@@ -245,7 +262,7 @@ def scan_and_merge(
 
 
 @contextmanager
-def _told_to_leave() -> Iterator[threading.Event]:
+def told_to_leave() -> Iterator[threading.Event]:
     """An event that SIGTERM sets, as machines that are taken away send it some time before."""
     leave = threading.Event()
     # Only the main thread may ask for signals; elsewhere someone else decides what they do.

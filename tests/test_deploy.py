@@ -82,7 +82,7 @@ def test_a_job_whose_time_is_over_goes_back_into_the_queue(tmp_path: Path) -> No
     while not any(line.startswith("gatescope") for line in lines(log)):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    time.sleep(0.2)
+    time.sleep(0.5)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 143, said
@@ -92,9 +92,11 @@ def test_a_job_whose_time_is_over_goes_back_into_the_queue(tmp_path: Path) -> No
 
 def test_a_run_that_fails_is_not_started_again(tmp_path: Path) -> None:
     process, log = run_script(tmp_path, steps=2000, code=2, n_nodes=1)
+    deadline = time.monotonic() + 30
     while not any(line.startswith("gatescope") for line in lines(log)):
+        assert time.monotonic() < deadline
         time.sleep(0.05)
-    time.sleep(0.2)
+    time.sleep(0.5)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     assert process.returncode == 2

@@ -21,6 +21,7 @@ from datasets_compared import differences_between
 from rich.console import Console
 
 import pipeline.run
+import pipeline.scan.blame
 import pipeline.scan.team
 from pipeline.config import compose_config
 from pipeline.errors import GatescopeError, Interrupted
@@ -142,9 +143,14 @@ def test_workers_are_lost_at_any_time(
             raise Lost(lost[-1])
 
     output = tmp_path / "dataset"
+    # So many of so few units may well be at one of them.
+    runner.patch.setattr(pipeline.scan.blame, "_TRIES", 1000)
+    runner.patch.setattr(pipeline.scan.blame, "_MOST_TRIES", 1000)
     runner(output, 3, mishap)
     assert differences_between(undisturbed, output) == []
-    assert names(output)["worker_lost"] + lost.count("before load") >= len(lost) - 3
+    n_told = names(output)["worker_lost"]
+    # Those that are lost before the scan begins are noted on the terminal alone.
+    assert n_told >= sum("load" not in how and "plan" not in how for how in lost) > 0
     assert not (output / "_work").exists()
 
 
@@ -249,10 +255,10 @@ def test_a_worker_hangs_and_goes_on_too_late(
 
     helper = threading.Thread(target=release)
     helper.start()
-    runner(output, 2, mishap, hang_after_s=1.0)
+    runner(output, 2, mishap, hang_after_s=3.0)
     helper.join()
-    (lost,) = [event for event in events(output) if event["event"] == "worker_lost"]
-    assert "no sign of life for 1 s at snapshot" in lost["reason"]
+    lost = next(event for event in events(output) if event["event"] == "worker_lost")
+    assert "no sign of life for 3 s at snapshot" in lost["reason"]
     assert differences_between(undisturbed, output) == []
 
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 from test_reduce import Case, scanned
 
-from pipeline.errors import GatescopeError
 from pipeline.store import (
     DamagedSnapshot,
     Place,
@@ -104,6 +103,33 @@ def test_one_that_is_replaced_does_not_count(tmp_path: Path) -> None:
 def test_units_are_counted_once_or_not_at_all(tmp_path: Path) -> None:
     place = Place(tmp_path)
     commit_snapshot(place, written(place, "a", 1, (0, 1)))
-    commit_snapshot(place, written(place, "b", 1, (1, 2)))
-    with pytest.raises(GatescopeError, match="two snapshots cover the same unit"):
-        committed_snapshots(place)
+    commit_snapshot(place, larger := written(place, "b", 1, (1, 2, 3)))
+    notes: list[str] = []
+    assert committed_snapshots(place, notes.append) == [larger]
+    assert len(notes) == 1
+    assert "a/000001 covers units that another one has too" in notes[0]
+
+
+def test_strays_cost_nothing(tmp_path: Path) -> None:
+    """Such as a file manager leaves, or a snapshot that was never ended."""
+    place = Place(tmp_path)
+    commit_snapshot(place, kept := written(place, "a", 2, (0, 1)))
+    written(place, "b", 1, (2,))
+    for stray in (".DS_Store", "a/.DS_Store", "a/000001/x", "c/d/e/f"):
+        path = tmp_path / "_work/snapshots" / stray
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    sweep_snapshots(place, committed_snapshots(place))
+    assert committed_snapshots(place) == [kept]
+    assert {name.split("/")[2] for name in place.names("_work/snapshots")} == {"a"}
+    with open_layer(place, kept, 1, CASE.state):
+        pass
+
+
+def test_an_error_of_who_reads_is_its_own(tmp_path: Path) -> None:
+    """What is not found by the merge is no fault of the snapshot."""
+    place = Place(tmp_path)
+    commit_snapshot(place, snapshot := written(place, "a", 1, (0,)))
+    for error in (FileNotFoundError("mine"), OSError("mine")):
+        with pytest.raises(type(error), match="mine"), open_layer(place, snapshot, 0, CASE.state):
+            raise error

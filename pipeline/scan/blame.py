@@ -21,18 +21,22 @@ class Blame:
 
     On a cluster whose machines come and go, workers are lost at any unit. One is to blame where a
     worker was lost at each of its tries, three at least, and such a row would come about by chance
-    in one of a hundred runs, as often as workers are lost at other units; or after ten.
+    in one of a hundred runs, as often as workers are lost otherwise; or after ten.
     """
 
     def __init__(self, n_units: int) -> None:
         self._n_units = n_units
         self._errors: Counter[int] = Counter()
         self._losses: Counter[int] = Counter()
-        self._n_counted = 0
+        self._n_counted = self._n_lost_elsewhere = 0
 
     def counted(self) -> None:
         """Some unit was counted."""
         self._n_counted += 1
+
+    def lost_elsewhere(self) -> None:
+        """A worker was lost that was at no unit."""
+        self._n_lost_elsewhere += 1
 
     def failed(self, unit: Unit, error: Exception, *, lost: bool) -> None:
         """A worker raised an error at this unit, or was lost.
@@ -53,7 +57,7 @@ class Blame:
 
     def _is_no_chance(self, unit_id: int) -> bool:
         tries = self._losses[unit_id]
-        elsewhere = self._losses.total() - tries
+        elsewhere = self._losses.total() - tries + self._n_lost_elsewhere
         # Laplace's rule: before anything was seen, lost or not is one as likely as the other.
         chance = (elsewhere + 1) / (elsewhere + self._n_counted + 2)
         return tries >= _TRIES and (chance**tries * self._n_units < _CHANCE or tries >= _MOST_TRIES)

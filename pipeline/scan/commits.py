@@ -25,11 +25,17 @@ class Commits:
     """
 
     def __init__(
-        self, place: Place, corpus: CorpusIndex, events: EventLog, guard: Callable[[], None]
+        self,
+        place: Place,
+        corpus: CorpusIndex,
+        events: EventLog,
+        guard: Callable[[], None],
+        note: Callable[[str], object],
     ) -> None:
-        snapshots = committed_snapshots(place)
+        snapshots = committed_snapshots(place, note)
         sweep_snapshots(place, snapshots)
         self._place = place
+        self._note = note
         self._events = events
         self._guard = guard
         self.ledger = Ledger(corpus.units, snapshots)
@@ -49,14 +55,14 @@ class Commits:
             seconds=round(seconds, 3),
         )
 
-    def drop(self, name: str, file: str) -> int | None:
-        """A file of a snapshot is damaged; gives how many units it covered.
+    def drop(self, name: str, file: str) -> None:
+        """A file of a snapshot is damaged: its units are scanned again.
 
-        None where the snapshot does not count any more.
+        Nothing is to be done where the snapshot does not count any more.
         """
         snapshot = self.ledger.drop(name)
         if snapshot is None:
-            return None
+            return
         drop_snapshot(self._place, snapshot)
         n_units = len(snapshot.units)
         self.totals.n_damaged += 1
@@ -64,4 +70,4 @@ class Commits:
         if name in self._resumed:
             self.totals.n_resumed_units -= n_units
         self._events.write("snapshot_damaged", snapshot=name, file=file, units=n_units)
-        return n_units
+        self._note(f"snapshot {name} is damaged ({file}): {n_units} units are scanned again")

@@ -6,6 +6,7 @@ can be rebuilt from the output place, so that it may be killed at any time.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from pipeline.store import (
 )
 
 _TICK_S: Final = 0.2
+_log = logging.getLogger(__name__)
 # Where no interval is set: a crash costs five minutes, or snapshots a twentieth of the time.
 _SNAPSHOT_EVERY_S: Final = 300.0
 _SNAPSHOT_SHARE: Final = 0.05
@@ -77,7 +79,7 @@ class Driver:
         self._leave = leave
         self._note = note
         self._tick = tick
-        self._commits = Commits(place, corpus, events, guard)
+        self._commits = Commits(place, corpus, events, guard, note)
         self.ledger, self.totals = self._commits.ledger, self._commits.totals
         self.layers = Layers(RunRecord(place), facts.layers)
         self._desks: dict[str, _Desk] = {}
@@ -137,12 +139,13 @@ class Driver:
         if n_uncommitted and self._is_due(desk):
             self._ask_for_snapshot(member, desk)
         elif self.ledger.n_waiting:
-            if not desk.begun:
-                self._begin(member)
-                return
-            unit = self.ledger.take(member.name)
-            ahead = self.ledger.next_waiting()
-            self._team.ask(member, "scan", unit, unit, ahead)
+            if desk.begun:
+                unit = self.ledger.take(member.name)
+                self._team.ask(member, "scan", unit, unit, self.ledger.next_waiting())
+            else:
+                own = self.ledger.orphan()
+                self.ledger.join(member.name, own)
+                self._team.ask(member, "begin", own, self._settings, self._corpus.fingerprint, own)
         elif n_uncommitted:
             self._ask_for_snapshot(member, desk)
         elif self.ledger.is_complete and self.layers.n_waiting:
@@ -151,10 +154,8 @@ class Driver:
                 self.ledger.part(member.name)
                 desk.begun = False
             layer = self.layers.take()
-            snapshots = self.ledger.snapshots
-            self._team.ask(
-                member, "merge", layer, layer, self._settings, snapshots, self._corpus.fingerprint
-            )
+            what = layer, self._settings, self.ledger.snapshots, self._corpus.fingerprint
+            self._team.ask(member, "merge", layer, *what)
 
     def _welcome(self, member: Member) -> None:
         assert member.loaded is not None
@@ -162,19 +163,13 @@ class Driver:
         # A folder has other names elsewhere.
         if replace(facts, name=self._facts.name) != self._facts:
             raise GatescopeError(
-                f"the worker on {node} has another model than the first one ({facts} there, "
-                f"{self._facts} before); give all workers the same kind of device and the same "
-                "versions of the packages"
+                f"the worker on {node} has another model than the first one ({facts}, not "
+                f"{self._facts}); give all the same kind of device and versions of packages"
             )
         self._desks[member.name] = _Desk()
         device, pid = member.loaded.device, member.loaded.pid
         self.totals.nodes[member.name] = (node, device)
         self._events.write("worker_ready", worker=member.name, node=node, pid=pid, device=device)
-
-    def _begin(self, member: Member) -> None:
-        own = self.ledger.orphan()
-        self.ledger.join(member.name, own)
-        self._team.ask(member, "begin", own, self._settings, self._corpus.fingerprint, own)
 
     def _is_due(self, desk: _Desk) -> bool:
         every_s = self._every_s
@@ -184,7 +179,7 @@ class Driver:
 
     def _ask_for_snapshot(self, member: Member, desk: _Desk) -> None:
         desk.n_snapshots += 1
-        self._team.ask(member, "snapshot", time.monotonic(), desk.n_snapshots)
+        self._team.ask(member, "snapshot", None, desk.n_snapshots)
 
     # What has come of it.
 
@@ -203,8 +198,8 @@ class Driver:
         member, error = outcome.member, outcome.error
         if isinstance(error, DamagedSnapshot) and outcome.method == "merge":
             self.layers.give_back(outcome.about)
-            self._drop(error.snapshot, error.file)
-        elif isinstance(error, GatescopeError):
+            self._commits.drop(error.snapshot, error.file)
+        elif isinstance(error, GatescopeError) and not self._is_of_one_machine(outcome):
             # Its states may hold half a unit.
             self._gone(member)
             raise error
@@ -217,7 +212,7 @@ class Driver:
         elif outcome.method == "snapshot":
             desk = self._desks[member.name]
             desk.last_snapshot = time.monotonic()
-            desk.snapshot_s = desk.last_snapshot - outcome.about
+            desk.snapshot_s = outcome.seconds
             self._commits.commit(member.name, outcome.answer, desk.snapshot_s)
         elif outcome.method == "merge":
             self.layers.keep(outcome.about, outcome.answer)
@@ -229,14 +224,13 @@ class Driver:
         if begun.damaged is not None and own is not None:
             # It has begun with empty states instead.
             self.ledger.part(member.name)
-            self._drop(own.name, begun.damaged)
+            self._commits.drop(own.name, begun.damaged)
             self.ledger.join(member.name, None)
             own = None
         desk.begun, desk.last_snapshot = True, time.monotonic()
         self.totals.compiled = begun.compiled
-        self._events.write(
-            "worker_begun", worker=member.name, goes_on_from=None if own is None else own.name
-        )
+        base = None if own is None else own.name
+        self._events.write("worker_begun", worker=member.name, goes_on_from=base)
 
     def _counted(self, member: Member, outcome: Outcome) -> None:
         scanned: ScannedUnit = outcome.answer
@@ -252,28 +246,31 @@ class Driver:
             seconds=round(scanned.seconds, 3),
         )
 
-    def _drop(self, name: str, file: str) -> None:
-        n_units = self._commits.drop(name, file)
-        if n_units is not None:
-            self._note(f"snapshot {name} is damaged ({file}): {n_units} units are scanned again")
-
     def _failed(self, outcome: Outcome) -> None:
         """A worker raised what nobody can mend by a setting, or is gone."""
         member, said = outcome.member, str(outcome.error) or type(outcome.error).__name__
         again, at = self._gone(member)
         if not outcome.lost:
-            self._team.dismiss(member)
-        self._events.write(
-            "worker_lost", worker=member.name, at=outcome.method, reason=said, units_again=again
-        )
+            self._team.replace(outcome)
+        what = {"worker": member.name, "at": outcome.method, "reason": said}
+        self._events.write("worker_lost", **what, units_again=again)
         assert isinstance(outcome.error, Exception)
         if outcome.method == "merge":
             self.layers.failed(outcome.about, outcome.error, lost=outcome.lost)
         elif at is not None:
             self._blame.failed(self.ledger.unit(at), outcome.error, lost=outcome.lost)
-        elif not outcome.lost:
+        elif outcome.lost:
+            self._blame.lost_elsewhere()
+        elif not self._is_of_one_machine(outcome):
             raise GatescopeError(f"a worker failed at {outcome.method}: {said}") from outcome.error
-        self._note(f"a worker was lost at {outcome.method} ({said}); {len(again)} units wait again")
+        how = "was lost" if outcome.lost else "failed"
+        self._note(
+            f"a worker {how} at {outcome.method} ({said}); {len(again)} units will be scanned again"
+        )
+
+    def _is_of_one_machine(self, outcome: Outcome) -> bool:
+        """Whether others do well what this worker could not, before it had any unit."""
+        return outcome.method in ("load", "begin") and self.totals.n_tokens > 0
 
     def _gone(self, member: Member) -> tuple[list[int], int | None]:
         self._desks.pop(member.name, None)
@@ -292,8 +289,12 @@ class Driver:
             if not self._team.at_work("scan", "snapshot"):
                 return
             for outcome in self._team.poll(_TICK_S):
-                if outcome.error is not None:
-                    # The first error is the one that is told.
+                try:
+                    if outcome.error is not None:
+                        self._gone(outcome.member)
+                    elif outcome.method in ("scan", "snapshot"):
+                        self._take(outcome)
+                # The first error is the one that is told; the next run scans these units again.
+                except GatescopeError as error:
+                    _log.warning("%s", error)
                     self._gone(outcome.member)
-                elif outcome.method in ("scan", "snapshot"):
-                    self._take(outcome)

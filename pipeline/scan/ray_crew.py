@@ -29,6 +29,7 @@ _CLOSING_S: Final = 10.0
 _KNOCKING_S: Final = 10.0
 # Settings of the driver's process that decide how a worker behaves.
 _PASSED_ON: Final = (
+    "HF_ENDPOINT",
     "HF_HOME",
     "HF_HUB_OFFLINE",
     "OMP_WAIT_POLICY",
@@ -79,7 +80,9 @@ def shares(cluster: ClusterConfig, nodes: list[dict[str, float]]) -> Share:
     n_cpus = cluster.cpus_per_worker
     if n_cpus is None:
         if n_gpus:
-            n_cpus = 1
+            # The cores of a node go with its GPUs.
+            each = [c * n_gpus // g for c, g in zip(cpus, gpus, strict=True) if g]
+            n_cpus = max(1, min(each, default=1))
         elif cluster.workers is None:
             n_cpus = max(1, min([_CPUS, *(c for c in cpus if c)]))
         else:
@@ -89,11 +92,17 @@ def shares(cluster: ClusterConfig, nodes: list[dict[str, float]]) -> Share:
                 n_cpus -= 1
     if cluster.workers is not None:
         return Share(cluster.workers, n_cpus, n_gpus)
-    room = [
-        min(c // n_cpus, g // n_gpus if n_gpus else math.inf)
-        for c, g in zip(cpus, gpus, strict=True)
-    ]
-    return Share(int(sum(room)), n_cpus, n_gpus)
+    return Share(int(sum(_room(node, n_cpus, n_gpus) for node in nodes)), n_cpus, n_gpus)
+
+
+def _room(node: dict[str, float], n_cpus: int, n_gpus: int) -> float:
+    """How many workers that take so much a node has room for."""
+    return min(node.get("CPU", 0) // n_cpus, node.get("GPU", 0) // n_gpus if n_gpus else math.inf)
+
+
+def _nodes() -> list[dict[str, float]]:
+    """What each node that lives has."""
+    return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
 class RayCrew:
@@ -107,11 +116,25 @@ class RayCrew:
         if self._own:
             _join(config.cluster)
         self._share = self._look()
+        if self._own and _address(config.cluster) is None:
+            self._refuse_what_never_fits()
 
     def _look(self) -> Share:
         self._looked = time.monotonic()
-        nodes = [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-        return shares(self._config.cluster, nodes)
+        return shares(self._config.cluster, _nodes())
+
+    def _refuse_what_never_fits(self) -> None:
+        share, nodes = self._share, _nodes()
+        room = int(sum(_room(node, share.n_cpus, share.n_gpus) for node in nodes))
+        if room < max(1, share.n_workers):
+            has = {kind: int(sum(node.get(kind, 0) for node in nodes)) for kind in ("CPU", "GPU")}
+            self.close()
+            raise GatescopeError(
+                f"cluster=ray: {max(1, share.n_workers)} workers with {share.n_cpus} CPUs and "
+                f"{share.n_gpus} GPUs each do not fit on this machine, which has {has['CPU']} CPUs "
+                f"and {has['GPU']} GPUs; lower cluster.workers, cluster.cpus_per_worker or "
+                "cluster.gpus_per_worker"
+            )
 
     def n_wanted(self) -> int:
         """As many as are set, or as the cluster has room for now."""
@@ -126,6 +149,9 @@ class RayCrew:
         share = self._share
         environment = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
         environment["OMP_NUM_THREADS"] = str(share.n_cpus)
+        if share.n_gpus == 0:
+            # Else a worker that has asked for none sees them all.
+            environment["CUDA_VISIBLE_DEVICES"] = ""
         actor = (
             _remote(_Actor)
             .options(
@@ -144,11 +170,16 @@ class RayCrew:
             ray.shutdown()
 
 
+def _address(cluster: ClusterConfig) -> str | None:
+    # Inside of `ray job submit` Ray says where it is.
+    return cluster.address or os.environ.get("RAY_ADDRESS")
+
+
 def _join(cluster: ClusterConfig) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray would warn of what it is going to do about GPUs, which is done above.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    # Inside of `ray job submit` Ray says where it is.
-    address = cluster.address or os.environ.get("RAY_ADDRESS")
+    address = _address(cluster)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
         if address is not None:
@@ -169,10 +200,14 @@ def _join(cluster: ClusterConfig) -> None:
     # What goes wrong there comes as errors of many classes.
     except Exception as error:
         said = str(error).strip().splitlines() or [type(error).__name__]
+        if address is None:
+            raise GatescopeError(
+                f"cluster=ray: Ray {ray.__version__} cannot be started on this machine "
+                f"({said[0]}); mend that, or set cluster=inprocess"
+            ) from error
         raise GatescopeError(
-            f"cluster.address={address}: Ray {ray.__version__} cannot join or start a cluster "
-            f"({said[0]}); see that one runs there with the same versions of Ray and Python, or "
-            "set cluster=inprocess"
+            f"cluster.address={address}: Ray {ray.__version__} cannot join a cluster there "
+            f"({said[0]}); see that one runs with the same versions of Ray and Python"
         ) from error
 
 
@@ -210,7 +245,7 @@ def _plain(reference: Any) -> Future[Any]:
         if error is None:
             plain.set_result(answer.result())
         elif isinstance(error, ray.exceptions.RayTaskError):
-            plain.set_exception(error.cause)
+            plain.set_exception(error.cause or RuntimeError(str(error)))
         elif isinstance(error, ray.exceptions.RayError):
             plain.set_exception(Lost(_reason(error)))
         else:
@@ -224,4 +259,6 @@ def _reason(error: Exception) -> str:
     """What Ray says of a worker that is gone, in one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = [line for line in lines if "died" in line or "killed" in line or "exit" in line]
+    if any("creation task" in line for line in lines):
+        told = lines  # an error of the constructor, whose own text comes last
     return (told or lines or [type(error).__name__])[-1][:300]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
@@ -10,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from pipeline.errors import GatescopeError
 from pipeline.scan.driver import Driver
 from pipeline.scan.team import Member, Team
 from pipeline.status import RunStatus, WorkerStatus
@@ -19,6 +21,7 @@ _SHOW_EVERY_S: Final = 0.5
 # A status that is written to a folder costs little, one that is uploaded a request.
 _WRITE_EVERY_S: Final = {True: 2.0, False: 10.0}
 _RATE_OVER_S: Final = 60.0
+_log = logging.getLogger(__name__)
 
 
 class Reporter:
@@ -31,14 +34,13 @@ class Reporter:
         self, place: Place, corpus: CorpusIndex, team: Team, show: Callable[[RunStatus], None]
     ) -> None:
         self._record = RunRecord(place)
-        self._every_s = _WRITE_EVERY_S[place.is_local]
+        self._every_s = _WRITE_EVERY_S[place.is_local] * place.pace
         self._corpus = corpus
         self._team = team
         self._show = show
         self._shown = 0.0
         self._tokens: deque[tuple[float, int]] = deque()
         self._latest: RunStatus | None = None
-        self._error: Exception | None = None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._write, name="status", daemon=True)
 
@@ -48,12 +50,10 @@ class Reporter:
 
     def __exit__(self, *error: object) -> None:
         self._over.set()
-        self._thread.join()
+        self._thread.join(_SHOW_EVERY_S)
 
     def tick(self, driver: Driver) -> None:
-        """Show how far the driver is; raises what went wrong at writing it."""
-        if self._error is not None:
-            raise self._error
+        """Show how far the driver is, now and then."""
         if time.monotonic() - self._shown >= _SHOW_EVERY_S:
             self.show(driver)
 
@@ -69,13 +69,12 @@ class Reporter:
             over = self._over.wait(self._every_s)
             latest = self._latest
             if latest is not None and latest is not written:
+                written = latest
                 try:
                     self._record.keep_status(latest)
-                # Raised again in the driver's thread.
-                except Exception as error:
-                    self._error = error
-                    return
-                written = latest
+                except GatescopeError as error:
+                    # Nothing depends on it, and the next one may succeed.
+                    _log.warning("%s", error)
             if over:
                 return
 

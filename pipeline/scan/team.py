@@ -16,12 +16,16 @@ from pipeline.scan.messages import Loaded, Pulse
 # Seconds between two looks at a worker's pulse; the rate of a worker is that of the last minute.
 _PULSE_EVERY_S: Final = 1.0
 _RATE_OVER_S: Final = 60.0
-# Workers that are lost one after the other, no unit counted between, before the run is given up;
-# after each, the next is hired later, up to so many seconds.
+# Workers that are lost, nothing done between, before the run is given up: so many, and so many
+# times the whole team, which may go at once. The next is hired later each time, up to so long.
 _MOST_LOST_IN_VAIN: Final = 12
+_TEAMS_LOST_IN_VAIN: Final = 3
 _LONGEST_PAUSE_S: Final = 30.0
-# What a worker does for long without a step between.
+# What a worker does for long without a step between, and how much longer it is waited for.
 _WITHOUT_STEPS: Final = ("load", "plan", "begin")
+_PATIENCE_WITHOUT_STEPS: Final = 6.0
+# A driver that was held up for longer has not looked: nobody hung meanwhile that it can tell.
+_HELD_UP_S: Final = 5.0
 
 
 @dataclass
@@ -69,7 +73,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The end of a job: its answer, or the error; `lost` where the worker is gone with it."""
+    """The end of a job, after so many seconds: its answer, or the error.
+
+    `lost` where the worker is gone with it.
+    """
 
     member: Member
     method: str
@@ -77,6 +84,7 @@ class Outcome:
     answer: Any
     error: BaseException | None
     lost: bool
+    seconds: float
 
 
 class Team:
@@ -97,15 +105,22 @@ class Team:
         self._n_hired = 0
         self._lost_in_vain = 0
         self._last_lost = ""
+        self._looked = time.monotonic()
         self._hire_at = 0.0
 
     def __enter__(self) -> Team:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for member in list(self.members.values()):
-            self.dismiss(member)
-        self._crew.close()
+        self.close()
+
+    def close(self) -> None:
+        """Dismiss all; nothing more can be asked."""
+        try:
+            for member in list(self.members.values()):
+                self.dismiss(member)
+        finally:
+            self._crew.close()
 
     def ask(self, member: Member, method: str, about: Any, *arguments: Any) -> None:
         """Give a member that has nothing to do something to do."""
@@ -114,10 +129,11 @@ class Team:
         member.job = Job(method, about, member.hired.ask(method, *arguments), now)
         member._alive = now
 
-    def dismiss(self, member: Member) -> None:
-        """End a worker on purpose."""
+    def dismiss(self, member: Member, *, lost: bool = False) -> None:
+        """End a worker, or give up one that is lost."""
         del self.members[member.name]
-        member.hired.dismiss(idle=member.job is None and member.loaded is not None)
+        idle = member.job is None and member.loaded is not None and not lost
+        member.hired.dismiss(idle=idle)
 
     def at_work(self, *methods: str) -> bool:
         """Whether any member has still to answer one of these."""
@@ -143,13 +159,18 @@ class Team:
             for member in list(self.members.values())
             if member.job and member.job.answer.done()
         ]
+        now = time.monotonic()
+        held_up = now - self._looked > timeout_s + _HELD_UP_S
+        self._looked = now
         for member in list(self.members.values()):
+            if held_up:
+                member._alive = now
             hung = self._look_at(member)
             if hung is not None:
                 outcomes.append(hung)
         for outcome in outcomes:
             if outcome.lost:
-                self._count_lost(outcome)
+                self.replace(outcome)
         return outcomes
 
     def _hire(self) -> None:
@@ -172,7 +193,8 @@ class Team:
         if error is None and job.method == "load":
             member.loaded = job.answer.result()
         answer = None if error is not None else job.answer.result()
-        return Outcome(member, job.method, job.about, answer, error, lost)
+        seconds = time.monotonic() - job.since
+        return Outcome(member, job.method, job.about, answer, error, lost, seconds)
 
     def _look_at(self, member: Member) -> Outcome | None:
         """Take the pulse now and then; gives the end of what a member that hangs was doing."""
@@ -187,16 +209,18 @@ class Team:
             member._pulse = None
         job = member.job
         # Before its first pulse a worker waits for a machine, for as long as that takes.
-        if job is None or member.pulse is None or now - member._alive < self._hang_after_s:
+        if job is None or member.pulse is None:
             return None
-        self.dismiss(member)
-        error = Lost(f"no sign of life for {self._hang_after_s:.0f} s at {job.method}")
-        return Outcome(member, job.method, job.about, None, error, lost=True)
+        patience = _PATIENCE_WITHOUT_STEPS if job.method in _WITHOUT_STEPS else 1.0
+        limit_s = self._hang_after_s * patience
+        if now - member._alive < limit_s:
+            return None
+        error = Lost(f"no sign of life for {limit_s:.0f} s at {job.method}")
+        return Outcome(member, job.method, job.about, None, error, True, now - job.since)
 
     def _take_pulse(self, member: Member, pulse: Pulse, now: float) -> None:
         before, member.pulse = member.pulse, pulse
-        stepped = before is None or pulse.n_steps != before.n_steps
-        if stepped or member.job is None or member.job.method in _WITHOUT_STEPS:
+        if before is None or pulse.n_steps != before.n_steps:
             member._alive = now
         member._samples.append((now, pulse.n_tokens))
         while member._samples[0][0] < now - _RATE_OVER_S:
@@ -206,21 +230,24 @@ class Team:
                 self._noted.add(text)
                 self._note(text)
 
-    def _count_lost(self, outcome: Outcome) -> None:
+    def replace(self, outcome: Outcome) -> None:
+        """Its worker is lost, or of no use any more: another one is hired, later each time."""
         if outcome.member.name in self.members:
-            self.dismiss(outcome.member)
+            self.dismiss(outcome.member, lost=outcome.lost)
         self.n_lost += 1
         self._lost_in_vain += 1
         self._last_lost = f"{outcome.method}: {outcome.error}"
-        if self._lost_in_vain > 1:
-            pause = min(_LONGEST_PAUSE_S, 2.0 ** (self._lost_in_vain - 2))
+        rounds = self._lost_in_vain / max(1, self.n_wanted)
+        if self._lost_in_vain > 1 and rounds >= 1:
+            pause = min(_LONGEST_PAUSE_S, 2.0 ** (rounds - 1))
             self._hire_at = time.monotonic() + pause
 
     def check(self) -> None:
         """Raise GatescopeError where worker after worker is lost and nothing is done between."""
-        if self._lost_in_vain >= _MOST_LOST_IN_VAIN:
+        most = max(_MOST_LOST_IN_VAIN, _TEAMS_LOST_IN_VAIN * self.n_wanted)
+        if self._lost_in_vain >= most:
             raise GatescopeError(
                 f"{self._lost_in_vain} workers were lost one after the other and nothing was done "
-                f"between, the last at {self._last_lost}; see that a worker has the memory it "
-                "needs, then run the same command again"
+                f"between, the last at {self._last_lost}; see what ended them (memory, a package "
+                "that a machine lacks), then run the same command again"
             )

@@ -15,7 +15,7 @@ from pipeline.store.corpus import (
 from pipeline.store.events import EventLog, now
 from pipeline.store.manifest import RunRecord, read_manifest, read_status
 from pipeline.store.merge import MergeSettings, merge_layer
-from pipeline.store.place import Place
+from pipeline.store.place import WORK, Place
 from pipeline.store.snapshots import (
     DamagedSnapshot,
     Snapshot,
@@ -31,6 +31,7 @@ from pipeline.store.writer import only_writer
 
 __all__ = [
     "MAX_EXAMPLES",
+    "WORK",
     "CorpusIndex",
     "CorpusReader",
     "DamagedSnapshot",

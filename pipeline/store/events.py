@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from pipeline.errors import GatescopeError
 from pipeline.store.place import Place
 
 EVENTS: Final = "events.jsonl"
 # Seconds between two uploads of the whole log, where a place cannot be appended to.
 _UPLOAD_EVERY_S: Final = 15.0
+_log = logging.getLogger(__name__)
 
 
 def now() -> str:
@@ -42,14 +46,21 @@ class EventLog:
         """Add an event."""
         line = json.dumps({"time": now(), "event": event, **facts}, ensure_ascii=False) + "\n"
         if self._place.is_local:
-            self._place.append(EVENTS, line)
+            self._try(lambda: self._place.append(EVENTS, line))
             return
         self._text += line
-        if time.monotonic() - self._uploaded >= _UPLOAD_EVERY_S:
+        if time.monotonic() - self._uploaded >= _UPLOAD_EVERY_S * self._place.pace:
             self.flush()
 
     def flush(self) -> None:
         """Upload what is not there yet."""
         if not self._place.is_local and self._text:
-            self._place.write_text(EVENTS, self._text)
             self._uploaded = time.monotonic()
+            self._try(lambda: self._place.write_text(EVENTS, self._text))
+
+    def _try(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except GatescopeError as error:
+            # A place that takes nothing any more ends the run where something depends on it.
+            _log.warning("%s", error)

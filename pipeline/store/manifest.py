@@ -88,9 +88,8 @@ class RunRecord:
         self._place.write_json(_STATUS, status.to_json(), durable=False)
 
     def finish(self, manifest: dict[str, Any]) -> None:
-        """Write the manifest, the last file of a dataset, and clear the work folder."""
+        """Write the manifest, the last file of a dataset: from now on it is complete."""
         self._place.write_json(MANIFEST, manifest)
-        self.clear()
 
     def clear(self) -> None:
         """Remove the work folder."""

@@ -65,10 +65,10 @@ def merge_layer(
     """
     flips = torch.from_numpy(flipped)
     with ExitStack() as files:
-        stored = [
-            files.enter_context(open_layer(place, snapshot, layer, state_settings))
-            for snapshot in snapshots
-        ]
+        stored = []
+        for snapshot in snapshots:
+            stored.append(files.enter_context(open_layer(place, snapshot, layer, state_settings)))
+            progress()
         parts: list[_Totals] = []
         # Groups are made while others are compressed.
         groups = files.enter_context(

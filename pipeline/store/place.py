@@ -55,10 +55,10 @@ class Place:
     def __init__(self, url: str | os.PathLike[str]) -> None:
         self.url = str(url)
         try:
-            # Others write there too: a listing that is kept would be out of date.
-            self._fs, root = fsspec.core.url_to_fs(
-                os.path.expanduser(self.url), use_listings_cache=False
-            )
+            self._fs, root = fsspec.core.url_to_fs(os.path.expanduser(self.url))
+            if not _PROTOCOLS_WITHOUT_FOLDERS.isdisjoint(_protocols(self._fs)):
+                # Others write there too: a listing that is kept would be out of date.
+                self._fs, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
         # Filesystems of other kinds raise classes of their own, straight from Exception.
         except Exception as error:
             raise GatescopeError(
@@ -71,6 +71,11 @@ class Place:
 
     def __str__(self) -> str:
         return self.url
+
+    @property
+    def pace(self) -> float:
+        """How much rarer than elsewhere small files may be written: on the Hub each is a commit."""
+        return 60.0 if "hf" in _protocols(self._fs) else 1.0
 
     @property
     def address(self) -> str:
@@ -129,17 +134,24 @@ class Place:
 
     def exists(self, name: str = "") -> bool:
         """Whether there is a file or folder of that name."""
-        found = self._ask(
-            f"looking for {name or 'the folder'}", lambda: self._fs.exists(self._path(name))
+        return self._ask(
+            f"looking for {name or 'the folder'}", lambda: self._is_there(self._path(name))
         )
-        return bool(found)
+
+    def _is_there(self, path: str) -> bool:
+        # Not `exists`, which takes a place that does not answer for one without the file.
+        try:
+            self._fs.info(path)
+        except FileNotFoundError:
+            return False
+        return True
 
     def names(self, folder: str = "") -> list[str]:
         """All files below a folder, sorted; empty where there is none."""
 
         def find() -> list[str]:
             path = self._path(folder)
-            return list(self._fs.find(path)) if self._fs.exists(path) else []
+            return list(self._fs.find(path)) if self._is_there(path) else []
 
         found = self._ask(f"listing {folder or 'the folder'}", find)
         return sorted(str(path)[len(self._root) + 1 :] for path in found)
@@ -211,8 +223,7 @@ class Place:
     def local(self, name: str) -> Iterator[Path]:
         """A local path to read a file from: the file itself, or a copy that goes away."""
         if self.is_local:
-            with self._mended(f"reading {name}"):
-                yield Path(self._path(name))
+            yield Path(self._path(name))
             return
         with tempfile.TemporaryDirectory(prefix="gatescope-") as folder:
             path = Path(folder) / "file"
@@ -223,11 +234,12 @@ class Place:
     def scratch(self) -> Iterator[Path]:
         """A local folder for large files that go away, in the work folder where that is local."""
         parent = Path(self._path(WORK)) if self.is_local else None
-        with (
-            self._mended("writing temporary files"),
-            tempfile.TemporaryDirectory(prefix="tmp-", dir=parent) as folder,
-        ):
-            yield Path(folder)
+        with self._mended("writing temporary files"):
+            folder = tempfile.TemporaryDirectory(
+                prefix="tmp-", dir=parent, ignore_cleanup_errors=True
+            )
+        with folder as path:
+            yield Path(path)
 
     def remove(self, name: str) -> None:
         """Remove a file or a folder with all that is in it, if it is there."""
@@ -236,7 +248,7 @@ class Place:
             path = self._path(name)
             if self.is_local and Path(path).is_dir():
                 shutil.rmtree(path)
-            elif self._fs.exists(path):
+            elif self._is_there(path):
                 self._fs.rm(path, recursive=True)
 
         self._ask(f"removing {name}", remove)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +25,7 @@ from pipeline.store.place import WORK, Place
 
 SNAPSHOTS: Final = f"{WORK}/snapshots"
 _COMMIT: Final = "commit.json"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,11 @@ def commit_snapshot(place: Place, snapshot: Snapshot, replaced: Iterable[Snapsho
     }
     place.write_json(f"{snapshot.folder}/{_COMMIT}", {**commit, "sha256": _digest(commit)})
     for other in replaced:
-        drop_snapshot(place, other)
+        try:
+            drop_snapshot(place, other)
+        except GatescopeError as error:
+            # It counts no more whether it is there or not, and the next run removes it.
+            _log.warning("%s", error)
 
 
 def drop_snapshot(place: Place, snapshot: Snapshot) -> None:
@@ -116,39 +122,44 @@ def _checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def committed_snapshots(place: Place) -> list[Snapshot]:
+def committed_snapshots(
+    place: Place, note: Callable[[str], object] = lambda text: None
+) -> list[Snapshot]:
     """All snapshots that count: committed, and replaced by none of the others.
 
-    A damaged commit is passed over: it costs its units a second scan, nothing else. The files
-    themselves are checked where they are read. Snapshots whose units overlap are refused: units are
-    counted once or not at all.
+    Passed over is a damaged commit, and of two that cover the same unit, as two runs at once may
+    have left them, the smaller one: that costs units a second scan, nothing else, and `note` is
+    told. The files themselves are checked where they are read.
     """
     found: dict[str, Snapshot] = {}
     replaced: set[str] = set()
     for name in place.names(SNAPSHOTS):
         if name.endswith(f"/{_COMMIT}"):
             snapshot, replaces = _read_commit(place, name)
-            if snapshot is not None:
-                found[snapshot.name] = snapshot
-                replaced.update(replaces)
-    snapshots = [found[name] for name in sorted(found.keys() - replaced)]
-    units = [unit for snapshot in snapshots for unit in snapshot.units]
-    if len(units) != len(set(units)):
-        raise GatescopeError(
-            f"output={place.url}: two snapshots cover the same unit; delete {SNAPSHOTS} there and "
-            "run the same command again"
-        )
-    return snapshots
+            if snapshot is None:
+                note(f"{name} is damaged: the units of that snapshot are scanned again")
+                continue
+            found[snapshot.name] = snapshot
+            replaced.update(replaces)
+    snapshots: list[Snapshot] = []
+    covered: set[int] = set()
+    for name in sorted(found.keys() - replaced, key=lambda n: (-len(found[n].units), n)):
+        if covered.isdisjoint(found[name].units):
+            snapshots.append(found[name])
+            covered.update(found[name].units)
+        else:
+            note(f"snapshot {name} covers units that another one has too, and is left out")
+    return sorted(snapshots, key=lambda snapshot: snapshot.name)
 
 
 def sweep_snapshots(place: Place, kept: Iterable[Snapshot]) -> None:
     """Remove all files below the snapshots' folder but those of the snapshots `kept`."""
     folders = tuple(f"{snapshot.folder}/" for snapshot in kept)
-    stale = {
-        name.rpartition("/")[0] for name in place.names(SNAPSHOTS) if not name.startswith(folders)
-    }
-    for folder in sorted(stale):
-        place.remove(folder)
+    stale = [name for name in place.names(SNAPSHOTS) if not name.startswith(folders)]
+    # Snapshots as a whole, and files that lie elsewhere one by one.
+    parts = {name: name.removeprefix(f"{SNAPSHOTS}/").split("/") for name in stale}
+    for gone in sorted({"/".join([SNAPSHOTS, *part[:2]]) for part in parts.values()}):
+        place.remove(gone)
 
 
 def _read_commit(place: Place, name: str) -> tuple[Snapshot | None, list[str]]:
@@ -194,16 +205,16 @@ def open_layer(
     Raises DamagedSnapshot where the file is not the one that was committed.
     """
     file = _layer_file(layer)
-    if file not in snapshot.checksums:
-        raise DamagedSnapshot(snapshot.name, file)
-    try:
-        with place.local(f"{snapshot.folder}/{file}") as path:
-            if _checksum(path) != snapshot.checksums[file]:
-                raise DamagedSnapshot(snapshot.name, file)
-            with safe_open(path, framework="pt") as opened:
-                yield StoredLayer(opened, settings)
-    except GatescopeError as error:
-        # Never there, or dropped meanwhile because another of its files was damaged.
-        if isinstance(error.__cause__, FileNotFoundError):
-            raise DamagedSnapshot(snapshot.name, file) from error
-        raise
+    with ExitStack() as stack:
+        try:
+            path = stack.enter_context(place.local(f"{snapshot.folder}/{file}"))
+            is_whole = _checksum(path) == snapshot.checksums.get(file)
+            opened = stack.enter_context(safe_open(path, framework="pt")) if is_whole else None
+        except (FileNotFoundError, GatescopeError) as error:
+            # Never there, or dropped meanwhile because another of its files was damaged.
+            if not isinstance(error.__cause__ or error, FileNotFoundError):
+                raise
+            opened = None
+        if opened is None:
+            raise DamagedSnapshot(snapshot.name, file)
+        yield StoredLayer(opened, settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 import socket
 import threading
@@ -25,6 +26,7 @@ _BEAT_S: Final = 10.0
 # A run whose beat stands still for so long is taken for dead.
 _LEASE_S: Final = 40.0
 _SETTLE_S: Final = 2.0
+_log = logging.getLogger(__name__)
 _NO_LOCKS: Final = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
@@ -110,7 +112,7 @@ class _Lease:
             return
         who = f"process {other.get('pid')} on {other.get('host')}"
         note(f"output={self._place}: {who} was writing there; seeing whether it still does")
-        until = time.monotonic() + _LEASE_S
+        until = time.monotonic() + _LEASE_S * self._place.pace
         while time.monotonic() < until:
             time.sleep(min(1.0, _LEASE_S / 10))
             now = self._there()
@@ -124,7 +126,7 @@ class _Lease:
 
     def _beat(self) -> None:
         beat = 0
-        while not self._over.wait(_BEAT_S):
+        while not self._over.wait(_BEAT_S * self._place.pace):
             beat += 1
             try:
                 there = self._there()
@@ -150,10 +152,14 @@ class _Lease:
 
     def release(self) -> None:
         self._over.set()
-        self._thread.join()
-        there = self._there()
-        if there is not None and there["id"] == self._mine["id"]:
-            self._place.remove(LEASE)
+        self._thread.join(_SETTLE_S)
+        try:
+            there = self._there()
+            if there is not None and there["id"] == self._mine["id"]:
+                self._place.remove(LEASE)
+        except GatescopeError as error:
+            # What the run ends with is told, not this: the next one waits for the lease to end.
+            _log.warning("%s", error)
 
 
 def _is_dead(other: dict[str, Any]) -> bool:
