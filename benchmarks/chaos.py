@@ -50,6 +50,16 @@ _SETTINGS = (
     # It must not depend on what is free at the moment.
     "scan.tokens_per_batch=2048",
 )
+_LONGEST_S = 900
+# What a scenario has to have told, for it to have been one.
+_HAPPENED: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "node_removed": lambda line: line["workers_lost"] >= 1,
+    "workers_killed": lambda line: line["workers_lost"] >= 1 and line["workers_killed"] >= 2,
+    "worker_hangs": lambda line: line["workers_lost"] == 1,
+    "driver_killed": lambda line: line["units_again"] >= 1,
+    "told_to_leave": lambda line: line["exit_code"] == 143 and line["units_again"] == 0,
+    "s3_restarted": lambda line: line["workers_lost"] >= 1,
+}
 _RAY = ("cluster=ray", "cluster.cpus_per_worker=1")
 
 
@@ -81,7 +91,7 @@ class Bench:
 
     def finish(self, process: subprocess.Popen[bytes]) -> None:
         """Wait for a run that has to end well."""
-        if process.wait() != 0:
+        if process.wait(_LONGEST_S) != 0:
             raise SystemExit((self.folder / "log.txt").read_text()[-3000:])
 
     def events(self, output: str) -> list[dict[str, Any]]:
@@ -94,11 +104,12 @@ class Bench:
         return [json.loads(line) for line in lines if line.endswith("}")]
 
     def until(self, output: str, process: subprocess.Popen[bytes], n_units: int) -> None:
-        """Wait until so many units were counted, or the run is over."""
+        """Wait until so many units were counted; the run must not be over before."""
         while process.poll() is None:
             if sum(e["event"] == "unit_counted" for e in self.events(output)) >= n_units:
                 return
             time.sleep(0.1)
+        raise SystemExit(f"the run was over before {n_units} units: give more --tokens")
 
 
 def workers_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
@@ -333,18 +344,22 @@ def main(arguments: list[str] | None = None) -> None:
                 "tokens": options.tokens,
                 "units": manifest["scan"]["n_units"],
                 "units_counted": events["unit_counted"],
+                "units_again": events["unit_counted"] - manifest["scan"]["n_units"],
                 "workers_lost": events["worker_lost"],
                 "snapshots": events["snapshot_committed"],
                 "waiting": manifest["scan"]["waiting"],
                 "tokens_per_s": manifest["scan"]["tokens_per_s"],
                 "seconds": round(seconds[name], 1),
-                "ratio": round(seconds[name] / seconds[baseline], 2) if baseline in seconds else 1,
+                "ratio": round(seconds[name] / seconds[baseline], 2),
+                "seconds_lost": round(seconds[name] - seconds[baseline], 1),
                 "different": different,
                 **told,
                 "hardware": facts["hardware"],
                 "packages": facts["packages"],
             }
             print(json.dumps(line), flush=True)
+            if not _HAPPENED.get(name, lambda line: True)(line):
+                raise SystemExit(f"{name}: what it is about did not happen: give more --tokens")
     if n_different:
         raise SystemExit(f"{n_different} of {len(names)} datasets differ")
 

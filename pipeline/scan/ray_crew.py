@@ -97,7 +97,8 @@ def shares(cluster: ClusterConfig, nodes: list[dict[str, float]]) -> Share:
 
 def _room(node: dict[str, float], n_cpus: int, n_gpus: int) -> float:
     """How many workers that take so much a node has room for."""
-    return min(node.get("CPU", 0) // n_cpus, node.get("GPU", 0) // n_gpus if n_gpus else math.inf)
+    by_cpus = node.get("CPU", 0.0) // n_cpus
+    return min(by_cpus, node.get("GPU", 0.0) // n_gpus) if n_gpus else by_cpus
 
 
 def _nodes() -> list[dict[str, float]]:
