@@ -15,7 +15,7 @@ from pipeline.console import messages, results, say_why
 from pipeline.errors import GatescopeError, Interrupted
 
 if TYPE_CHECKING:
-    from pipeline.query import Activations, Dataset
+    from pipeline.query import Activations, Check, Dataset
 
 _RUN_HELP = """\
 overrides of the configuration, such as
@@ -218,7 +218,7 @@ def _verify(options: argparse.Namespace, console: Console) -> int:
     out = results()
     n_failed = 0
     with _opened(options.dataset) as dataset:
-        for check in check_invariants(dataset):
+        for check in (*check_invariants(dataset), _pages(dataset)):
             out.print(render_check(check))
             n_failed += not check.ok
         if options.rerun:
@@ -229,6 +229,18 @@ def _verify(options: argparse.Namespace, console: Console) -> int:
     verdict = "the dataset is sound" if not n_failed else f"{n_failed} checks failed"
     out.print(f"{options.dataset}: {verdict}", style="bold red" if n_failed else "bold green")
     return 1 if n_failed else 0
+
+
+def _pages(dataset: Dataset) -> Check:
+    from pipeline.query import Check
+    from pipeline.store import Place, damaged_files
+
+    source = dataset.source
+    files = [path for paths in source.files.values() for path in paths]
+    names = [path.removeprefix(f"{source.root}/") for path in files]
+    found = tuple(damaged_files(Place(source.root), names))
+    sentence = "every page of every file is as it was written"
+    return Check("pages", sentence, len(names), len(found), found[:5])
 
 
 def _forward(manifest: dict[str, Any], model_name: str | None) -> Any:

@@ -68,7 +68,7 @@ def run(config: RunConfig, console: Console) -> RunResult:
         _refuse_differences(place, begun, settings, "an unfinished run")
     info = inspect_model(config.model)
     tokenizer = load_tokenizer(config.model, info)
-    with hire(workers_config(config, info, place), console) as team, told_to_leave() as leave:
+    with told_to_leave() as leave, hire(workers_config(config, info, place), console) as team:
         resolved = (begun or {}).get("scan.resolved_tokens_per_batch")
         facts, plan = plan_scan(team, info, resolved, leave, console)
         settings["model.resolved_revision"] = info.revision

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -127,6 +128,20 @@ def test_from_elsewhere() -> None:
     )
     said = from_elsewhere(timedelta(hours=3))
     assert "unfinished, and nobody has written there for 3 h 0 min (process 7 on head did)" in said
+    assert "running" not in said
+
+
+def test_a_run_that_has_ended(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    now = datetime.now(UTC).isoformat()
+    for ended in (
+        replace(STATUS, time=now, phase="stopped"),
+        # Killed, on this machine: no process has such a number.
+        replace(STATUS, time=now, host=socket.gethostname(), pid=2**22 + 1),
+    ):
+        console.print(render_from_elsewhere(ended, "out"))
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert said.count("has ended; the same `gatescope run` again goes on") == 2
     assert "running" not in said
 
 

@@ -6,8 +6,11 @@ import math
 import os
 import signal
 import socket
+import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -115,7 +118,8 @@ class RayCrew:
         self._own = not ray.is_initialized()
         self._looked = -math.inf
         if self._own:
-            _join(config.cluster)
+            with _own_signals():
+                _join(config.cluster)
         self._share = self._look()
         if self._own and _address(config.cluster) is None:
             self._refuse_what_never_fits()
@@ -171,6 +175,17 @@ class RayCrew:
             ray.shutdown()
 
 
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """What SIGTERM does stays as it is, where Ray would end the process."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
+
+
 def _address(cluster: ClusterConfig) -> str | None:
     # Inside of `ray job submit` Ray says where it is.
     return cluster.address or os.environ.get("RAY_ADDRESS")
@@ -188,9 +203,9 @@ def _join(cluster: ClusterConfig) -> None:
             ray.init(address=address, namespace="gatescope", **quiet)
             return
         n_cpus = os.cpu_count() or 1
-        if cluster.workers is not None:
+        if cluster.workers is not None and (cluster.cpus_per_worker or 1) == 1:
             # More workers than cores are what was asked for.
-            n_cpus = max(n_cpus, cluster.workers * (cluster.cpus_per_worker or 1))
+            n_cpus = max(n_cpus, cluster.workers)
         ray.init(
             address="local",
             num_cpus=n_cpus,

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from pipeline.errors import GatescopeError
@@ -21,6 +22,7 @@ _SHOW_EVERY_S: Final = 0.5
 # A status that is written to a folder costs little, one that is uploaded a request.
 _WRITE_EVERY_S: Final = {True: 2.0, False: 10.0}
 _RATE_OVER_S: Final = 60.0
+_LAST_WRITE_S: Final = 5.0
 _log = logging.getLogger(__name__)
 
 
@@ -48,9 +50,11 @@ class Reporter:
         self._thread.start()
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if self._latest is not None and kind is not None:
+            self._latest = replace(self._latest, phase="stopped", time=now())
         self._over.set()
-        self._thread.join(_SHOW_EVERY_S)
+        self._thread.join(_LAST_WRITE_S)
 
     def tick(self, driver: Driver) -> None:
         """Show how far the driver is, now and then."""

@@ -15,6 +15,7 @@ from pipeline.store.corpus import (
 from pipeline.store.events import EventLog, now
 from pipeline.store.manifest import RunRecord, read_manifest, read_status
 from pipeline.store.merge import MergeSettings, merge_layer
+from pipeline.store.parquet import damaged_files
 from pipeline.store.place import WORK, Place
 from pipeline.store.snapshots import (
     DamagedSnapshot,
@@ -45,6 +46,7 @@ __all__ = [
     "UnitExamples",
     "commit_snapshot",
     "committed_snapshots",
+    "damaged_files",
     "drop_snapshot",
     "merge_layer",
     "now",

@@ -17,7 +17,7 @@ from jaxtyping import Int32, Int64
 from pipeline.errors import GatescopeError
 from pipeline.naming import DUPLICATE_CONTEXT
 from pipeline.schema import corpus_schema
-from pipeline.store.parquet import WRITE_OPTIONS, encodings
+from pipeline.store.parquet import WRITE_OPTIONS, encodings, open_parquet
 from pipeline.store.place import Place
 
 # Units of one part file: 4 or 16 million tokens at the default units, held until it is written.
@@ -171,12 +171,12 @@ class CorpusReader:
             if self._file is None or unit.part != self._part:
                 self._open.close()
                 path = self._open.enter_context(self._place.local(unit.part))
-                self._file = self._open.enter_context(pq.ParquetFile(path))
+                self._file = self._open.enter_context(open_parquet(path))
                 self._part = unit.part
             column = self._file.read_row_group(unit.row_group, columns=["input_ids"])["input_ids"]
-        except (OSError, pa.ArrowInvalid) as error:
+        except (OSError, pa.ArrowException) as error:
             raise GatescopeError(
-                f"output={self._place}: {unit.part} cannot be read ({error}); delete the folder "
+                f"output={self._place}: {unit.part} is damaged ({error}); delete the folder "
                 "and run again"
             ) from error
         ids = column.combine_chunks()

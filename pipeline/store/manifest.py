@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from pipeline.errors import GatescopeError
-from pipeline.schema import TABLES
+from pipeline.schema import LAYER_TABLES, TABLES
 from pipeline.status import RunStatus
 from pipeline.store.corpus import CorpusIndex
 from pipeline.store.events import EVENTS
+from pipeline.store.parquet import layer_part
 from pipeline.store.place import WORK, Place
+from pipeline.store.snapshots import SNAPSHOTS
 from pipeline.store.writer import LEASE, LOCK
+
+T = TypeVar("T")
 
 MANIFEST = "manifest.json"
 _RUN = f"{WORK}/run.json"
@@ -21,7 +26,18 @@ _LAYERS = f"{WORK}/layers"
 
 def read_status(place: Place) -> RunStatus | None:
     """How far an unfinished run was when it last said so, or None."""
-    return RunStatus.from_json(place.read_json(_STATUS)) if place.exists(_STATUS) else None
+    return _parsed(place, _STATUS, RunStatus.from_json) if place.exists(_STATUS) else None
+
+
+def _parsed(place: Place, name: str, parse: Callable[[Any], T]) -> T:
+    try:
+        return parse(place.read_json(name))
+    # JSON, and yet not what was written there.
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise GatescopeError(
+            f"output={place.url}: {name} is damaged, or of another version "
+            f"({type(error).__name__}: {error}); delete the folder and run again"
+        ) from error
 
 
 def read_manifest(place: Place) -> dict[str, Any] | None:
@@ -37,8 +53,9 @@ class RunRecord:
 
     def refuse_foreign(self) -> None:
         """Raise GatescopeError where the folder holds files that no run of ours wrote."""
-        passing = (LOCK, LEASE, f"{WORK}/tmp-")
-        names = [name for name in self._place.names() if not name.startswith(passing)]
+        # What passes, and what a run leaves that was going on while its folder was removed.
+        ours = (LOCK, LEASE, EVENTS, _STATUS, f"{WORK}/tmp-", f"{_LAYERS}/", f"{SNAPSHOTS}/")
+        names = [name for name in self._place.names() if not name.startswith(ours)]
         if names == [""]:
             raise GatescopeError(f"output={self._place.url}: is a file; choose a new folder")
         if names and _RUN not in names:
@@ -49,11 +66,11 @@ class RunRecord:
 
     def settings(self) -> dict[str, Any] | None:
         """The settings that the run began with, or None before there was anything to keep."""
-        return dict(self._place.read_json(_RUN)) if self._place.exists(_CORPUS) else None
+        return _parsed(self._place, _RUN, dict) if self._place.exists(_CORPUS) else None
 
     def begin(self, settings: dict[str, Any]) -> None:
         """Start anew with these settings: what an earlier run left unfinished goes."""
-        for name in (*TABLES, EVENTS):
+        for name in (*TABLES, EVENTS, _STATUS, _LAYERS, SNAPSHOTS):
             self._place.remove(name)
         self._place.write_json(_RUN, settings)
 
@@ -65,19 +82,24 @@ class RunRecord:
 
     def corpus(self) -> CorpusIndex:
         """The index of the corpus table that is written."""
-        return CorpusIndex.from_json(self._place.read_json(_CORPUS))
+        return _parsed(self._place, _CORPUS, CorpusIndex.from_json)
 
     def keep_corpus(self, index: CorpusIndex) -> None:
         """The corpus table is whole: from here on the run can be resumed."""
         self._place.write_json(_CORPUS, index.to_json())
 
     def layers(self) -> dict[int, dict[str, int]]:
-        """The rows of each table of the layers whose tables are written."""
-        names = self._place.names(_LAYERS)
-        return {
-            int(name.rpartition("/")[2].removesuffix(".json")): self._place.read_json(name)
-            for name in names
-        }
+        """The rows of each table of the layers whose tables are written, and still there."""
+        found: dict[int, dict[str, int]] = {}
+        for name in self._place.names(_LAYERS):
+            number = name.rpartition("/")[2].removesuffix(".json")
+            n_rows = self._place.read_json(name)
+            is_whole = isinstance(n_rows, dict) and n_rows.keys() == LAYER_TABLES.keys()
+            if number.isdecimal() and is_whole:
+                parts = [layer_part(table, int(number)) for table in LAYER_TABLES]
+                if all(map(self._place.exists, parts)):
+                    found[int(number)] = n_rows
+        return found
 
     def keep_layer(self, layer: int, n_rows: dict[str, int]) -> None:
         """A layer's tables are written, from snapshots that covered every unit."""

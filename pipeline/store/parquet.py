@@ -5,7 +5,7 @@ What was measured for these choices is in the log of benchmarks/README.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,8 @@ from pipeline.store.place import Place
 WRITE_OPTIONS: Final[dict[str, Any]] = {
     "compression": "zstd",
     "write_page_index": True,
+    # So that what a disk has changed is seen where it is read (`open_parquet`).
+    "write_page_checksum": True,
 }
 # Integers of many values, mostly small: split into bytes, the upper ones are nearly free, while a
 # dictionary is as large as what it stands for.
@@ -66,6 +68,22 @@ def encodings(schema: pa.Schema) -> dict[str, Any]:
 def layer_part(table: str, layer: int) -> str:
     """The part file of a table's partition."""
     return f"{table}/layer={layer}/part-0.parquet"
+
+
+def open_parquet(path: Path) -> pq.ParquetFile:
+    """A file of a table; to read what is not as it was written raises OSError."""
+    return pq.ParquetFile(path, page_checksum_verification=True)
+
+
+def damaged_files(place: Place, names: Iterable[str]) -> Iterator[str]:
+    """Those of the files, of any tables, that are not as they were written, each with why."""
+    for name in names:
+        try:
+            with place.local(name) as path, open_parquet(path) as file:
+                for group in range(file.num_row_groups):
+                    file.read_row_group(group)
+        except (OSError, pa.ArrowException) as error:
+            yield f"{name}: {error}"
 
 
 def row_groups(table: pa.Table, n_rows: int) -> list[pa.Table]:

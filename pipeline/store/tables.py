@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from jaxtyping import Bool
 
 from pipeline.schema import CLASS_COLUMNS, LAYERS, NEURONS, VOCAB
-from pipeline.store.parquet import layer_part, row_groups, write_table
+from pipeline.store.parquet import layer_part, open_parquet, row_groups, write_table
 from pipeline.store.place import Place
 
 # Rows of a row group of the tables that have one row a neuron or token.
@@ -34,7 +33,7 @@ def write_neurons(place: Place, layer: int, columns: dict[str, Any]) -> int:
 
 
 def _read_column(place: Place, layer: int, column: str) -> Any:
-    with place.local(layer_part("neurons", layer)) as path, pq.ParquetFile(path) as file:
+    with place.local(layer_part("neurons", layer)) as path, open_parquet(path) as file:
         return file.read(columns=[column])[column]
 
 

@@ -44,7 +44,7 @@ def only_writer(
     descriptor = _locked(place) if place.is_local else None
     if descriptor is not None:
         try:
-            yield lambda: None
+            yield lambda: _refuse_removed(place, descriptor)
         finally:
             os.close(descriptor)
         return
@@ -77,6 +77,15 @@ def _locked(place: Place) -> int | None:
             "output"
         ) from error
     return descriptor
+
+
+def _refuse_removed(place: Place, descriptor: int) -> None:
+    lock = Path(place.address) / LOCK
+    if not lock.exists() or lock.stat().st_ino != os.fstat(descriptor).st_ino:
+        raise GatescopeError(
+            f"output={place.url}: the folder was removed or replaced while the run wrote there; "
+            "run the same command again to start anew"
+        )
 
 
 class _Lease:

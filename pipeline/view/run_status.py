@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -10,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
+import psutil
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -95,7 +97,8 @@ def _facts(status: RunStatus) -> Iterator[str]:
 def _progress(status: RunStatus) -> str:
     if status.phase == "merging":
         return f"Merging: {status.n_layers_done:,} of {status.n_layers:,} layers"
-    name = "Leaving" if status.phase == "leaving" else "Scanning"
+    names = {"leaving": "Leaving", "stopped": "Stopped"}
+    name = names.get(status.phase, "Scanning")
     share = status.n_tokens_done / max(1, status.n_tokens)
     line = (
         f"{name}: {status.n_tokens_done:,} of {status.n_tokens:,} tokens ({share:.0%}), "
@@ -155,7 +158,13 @@ def render_from_elsewhere(status: RunStatus, output: str) -> RenderableType:
     now = datetime.now(UTC)
     age = (now - datetime.fromisoformat(status.time)).total_seconds()
     where = f"process {status.pid} on {status.host}"
-    if age > _STALE_S:
+    is_dead = status.host == socket.gethostname() and not psutil.pid_exists(status.pid)
+    if status.phase == "stopped" or is_dead:
+        told = Text(
+            f"{output}: unfinished, and {where} has ended; the same `gatescope run` again goes on",
+            style="yellow",
+        )
+    elif age > _STALE_S:
         told = Text(
             f"{output}: unfinished, and nobody has written there for {duration(age)} ({where} "
             "did); the same `gatescope run` again goes on",
