@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import logging
 import os
 import random
 import signal
@@ -242,6 +243,7 @@ def s3_restarted(bench: Bench, output: str) -> dict[str, Any]:
     """The output is an S3 server, which is down for a while, and a worker is killed too."""
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel("ERROR")
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

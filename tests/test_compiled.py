@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,10 @@ STATES = StateSettings(3, RANKINGS, 2, 1, 1, torch.float32)
 
 
 @pytest.fixture(autouse=True)
-def compiled_anew() -> None:
+def compiled_anew() -> Iterator[None]:
+    """Before each test, and after it: others must not get what a broken compiler made."""
+    compiled._library.cache_clear()
+    yield
     compiled._library.cache_clear()
 
 
