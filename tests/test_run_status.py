@@ -58,12 +58,16 @@ def test_a_line() -> None:
     assert status_line(STATUS) == (
         "Scanning: 1,240,000 of 4,000,000 tokens (31%), 12 of 40 units, 9 kept; 3,022 tokens/s, "
         "15 min left; 2 of 4 workers; last snapshot 34 s ago; workers lost: 1; "
-        "units given out again: 3"
+        "units given out again: 3; by worker 1,520, 1,501 tokens/s"
     )
+    many = replace(STATUS, workers=WORKERS[:2] * 5)
+    assert status_line(many).endswith("; by worker 1,501 to 1,520 tokens/s")
     merging = replace(STATUS, phase="merging", n_layers_done=3)
     assert status_line(merging).startswith("Merging: 3 of 32 layers; 2 of 4 workers")
     fresh = replace(STATUS, last_snapshot=None, n_workers_lost=0, n_units_again=0)
-    assert status_line(fresh).endswith("2 of 4 workers; no snapshot yet")
+    assert "2 of 4 workers; no snapshot yet" in status_line(fresh)
+    alone = replace(fresh, workers=WORKERS[:1])
+    assert status_line(alone).endswith("1 of 4 workers; no snapshot yet")
 
 
 @pytest.mark.parametrize(

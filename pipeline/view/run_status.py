@@ -22,6 +22,8 @@ from pipeline.status import RunStatus
 
 # Seconds between two lines where there is no terminal to redraw.
 _LINE_EVERY_S: Final = 10.0
+# Workers whose rates a line names one by one.
+_MOST_RATES: Final = 8
 # Workers with a line of their own.
 _MOST_WORKERS: Final = 16
 # A status older than this is that of a run that is no more.
@@ -110,7 +112,14 @@ def _progress(status: RunStatus) -> str:
 
 def status_line(status: RunStatus) -> str:
     """A run in one line, for a log."""
-    return "; ".join([_progress(status), *_facts(status)])
+    rates = [worker.tokens_per_s for worker in status.workers if worker.node]
+    each = []
+    if status.phase == "scanning" and len(rates) > 1:
+        shown = ", ".join(f"{rate:,.0f}" for rate in rates)
+        if len(rates) > _MOST_RATES:
+            shown = f"{min(rates):,.0f} to {max(rates):,.0f}"
+        each.append(f"by worker {shown} tokens/s")
+    return "; ".join([_progress(status), *_facts(status), *each])
 
 
 def render_status(status: RunStatus) -> RenderableType:
