@@ -40,7 +40,6 @@ from pipeline.store import (
 from pipeline.view.progress import progress
 from pipeline.view.run_status import run_display
 
-_TICK_S: Final = 0.2
 # Seconds after which a person is told what is waited for.
 _LONG_S: Final = 20.0
 
@@ -203,7 +202,7 @@ def _first_plan(
             team.ask(loaded[0], "plan", None, tokens_per_batch)
         if leave.is_set():
             raise Interrupted
-        outcomes = team.poll(_TICK_S)
+        outcomes = team.poll()
         for outcome in outcomes:
             if outcome.lost:
                 _note(console, f"a worker was lost at {outcome.method} ({outcome.error})")

@@ -52,3 +52,16 @@ def unchecked_signatures() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dataset of one worker to which nothing happens, of the settings of `crews.Runner`."""
+    # Here and not above: the package is imported once its signatures are checked.
+    from crews import N_UNITS, Runner
+
+    output = tmp_path_factory.mktemp("undisturbed") / "dataset"
+    with pytest.MonkeyPatch.context() as patch:
+        manifest = Runner(texts, patch)(output)
+    assert manifest["scan"]["n_units"] == N_UNITS
+    return output

@@ -1,13 +1,23 @@
-"""A crew of workers in threads of the test's process, to which things happen."""
+"""Runs over a crew of workers in threads of the test's process, to which things happen."""
 
 from __future__ import annotations
 
+import io
+import json
 import threading
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
-from pipeline.config import RunConfig
+import pytest
+from rich.console import Console
+
+import pipeline.run
+from pipeline.config import RunConfig, compose_config
+from pipeline.run import run
+from pipeline.scan import Team
 from pipeline.scan.crew import Hired, Lost
 from pipeline.scan.messages import Pulse
 from pipeline.scan.worker import Worker
@@ -79,3 +89,60 @@ class _Thread:
         self._thread.shutdown(wait=False, cancel_futures=True)
         if idle:
             self.worker.close()
+
+
+SETTINGS = [
+    "model.layers=[0,3]",
+    "corpus=local",
+    "corpus.max_length=256",
+    "corpus.max_tokens=5000",
+    "scan.unit_tokens=500",
+    "scan.k=3",
+    "scan.spare=3",
+    "scan.window.before=8",
+    "scan.window.after=3",
+    "scan.compile=false",
+    "cluster.snapshot_every_s=0.001",
+]
+N_UNITS = 9
+
+
+def nothing(worker: Worker, method: str, arguments: tuple[Any, ...], done: bool) -> None:
+    """No mishap."""
+
+
+class Runner:
+    """Runs the same configuration over crews of a test's own."""
+
+    def __init__(self, texts: Path, patch: pytest.MonkeyPatch) -> None:
+        self.texts = texts
+        self.patch = patch
+        self.log = io.StringIO()
+
+    def __call__(
+        self,
+        output: Path | str,
+        n_workers: int = 1,
+        mishap: Mishap = nothing,
+        *more: str,
+        hang_after_s: float = 60.0,
+        crew: Callable[[Threads], None] = lambda crew: None,
+    ) -> dict[str, Any]:
+        config = compose_config([*SETTINGS, f"corpus.path={self.texts}", *more, f"output={output}"])
+
+        def hire(config: Any, console: Console) -> Team:
+            threads = Threads(str(config.output), config, n_workers, mishap)
+            crew(threads)
+            return Team(threads, hang_after_s, self.log.write)
+
+        with self.patch.context() as patch:
+            patch.setattr(pipeline.run, "hire", hire)
+            return run(config, Console(file=self.log, width=200)).manifest
+
+
+def events(output: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (output / "events.jsonl").read_text().splitlines()]
+
+
+def names(output: Path) -> Counter[str]:
+    return Counter(event["event"] for event in events(output))

@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from crews import Runner
 from datasets_compared import differences_between
-from test_driver import Runner
 
 from pipeline.cli import main
 from pipeline.errors import GatescopeError
@@ -18,14 +18,6 @@ from pipeline.errors import GatescopeError
 
 class Killed(BaseException):
     pass
-
-
-@pytest.fixture(scope="module")
-def undisturbed(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    output = tmp_path_factory.mktemp("undisturbed") / "dataset"
-    with pytest.MonkeyPatch.context() as patch:
-        Runner(texts, patch)(output)
-    return output
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import random
 import signal
@@ -16,69 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crews import Mishap, Threads
+from crews import N_UNITS, Runner, Threads, events, names, nothing
 from datasets_compared import differences_between
-from rich.console import Console
 
 import pipeline.run
 import pipeline.scan.blame
 import pipeline.scan.team
-from pipeline.config import compose_config
 from pipeline.errors import GatescopeError, Interrupted
-from pipeline.run import run
-from pipeline.scan import Team, Worker
+from pipeline.scan import Worker
 from pipeline.scan.crew import Lost
 from pipeline.store import Place, committed_snapshots
-
-_SETTINGS = [
-    "model.layers=[0,3]",
-    "corpus=local",
-    "corpus.max_length=256",
-    "corpus.max_tokens=5000",
-    "scan.unit_tokens=500",
-    "scan.k=3",
-    "scan.spare=3",
-    "scan.window.before=8",
-    "scan.window.after=3",
-    "scan.compile=false",
-    "cluster.snapshot_every_s=0.001",
-]
-N_UNITS = 9
-
-
-def nothing(worker: Worker, method: str, arguments: tuple[Any, ...], done: bool) -> None:
-    """No mishap."""
-
-
-class Runner:
-    """Runs the same configuration over crews of a test's own."""
-
-    def __init__(self, texts: Path, patch: pytest.MonkeyPatch) -> None:
-        self.texts = texts
-        self.patch = patch
-        self.log = io.StringIO()
-
-    def __call__(
-        self,
-        output: Path | str,
-        n_workers: int = 1,
-        mishap: Mishap = nothing,
-        *more: str,
-        hang_after_s: float = 60.0,
-        crew: Callable[[Threads], None] = lambda crew: None,
-    ) -> dict[str, Any]:
-        config = compose_config(
-            [*_SETTINGS, f"corpus.path={self.texts}", *more, f"output={output}"]
-        )
-
-        def hire(config: Any, console: Console) -> Team:
-            threads = Threads(str(config.output), config, n_workers, mishap)
-            crew(threads)
-            return Team(threads, hang_after_s, self.log.write)
-
-        with self.patch.context() as patch:
-            patch.setattr(pipeline.run, "hire", hire)
-            return run(config, Console(file=self.log, width=200)).manifest
 
 
 @pytest.fixture
@@ -87,23 +32,6 @@ def runner(texts: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
     monkeypatch.setattr(pipeline.scan.team, "_LONGEST_PAUSE_S", 0.0)
     monkeypatch.setattr(pipeline.scan.team, "_PULSE_EVERY_S", 0.05)
     return Runner(texts, monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    output = tmp_path_factory.mktemp("undisturbed") / "dataset"
-    with pytest.MonkeyPatch.context() as patch:
-        manifest = Runner(texts, patch)(output)
-    assert manifest["scan"]["n_units"] == N_UNITS
-    return output
-
-
-def events(output: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (output / "events.jsonl").read_text().splitlines()]
-
-
-def names(output: Path) -> Counter[str]:
-    return Counter(event["event"] for event in events(output))
 
 
 def assert_each_unit_kept_once(output: Path) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from crews import Runner
 from datasets_compared import differences_between
-from test_driver import Runner
 
 import pipeline
 from pipeline.errors import GatescopeError

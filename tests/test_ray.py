@@ -14,8 +14,8 @@ from typing import Any
 
 import psutil
 import pytest
+from crews import SETTINGS, Runner, events, names, nothing
 from datasets_compared import differences_between
-from test_driver import Runner, events, names, nothing
 
 from pipeline.config import ClusterConfig
 from pipeline.scan.ray_crew import Share, shares
@@ -77,8 +77,8 @@ def two_nodes() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    output = tmp_path_factory.mktemp("undisturbed") / "dataset"
+def longer(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("longer") / "dataset"
     with pytest.MonkeyPatch.context() as patch:
         manifest = Runner(texts, patch)(output, 1, nothing, *_MORE)
     assert manifest["scan"]["n_units"] == N_UNITS
@@ -86,9 +86,7 @@ def undisturbed(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def started(texts: Path, output: Path, *more: str) -> subprocess.Popen[bytes]:
-    from test_driver import _SETTINGS
-
-    command = [sys.executable, "-m", "pipeline", "run", *_SETTINGS, f"corpus.path={texts}"]
+    command = [sys.executable, "-m", "pipeline", "run", *SETTINGS, f"corpus.path={texts}"]
     command += [*_MORE, *more, f"output={output}"]
     # A working folder that is not the workers': paths must not depend on it.
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -104,7 +102,7 @@ def until(output: Path, event: str, n: int, process: subprocess.Popen[bytes]) ->
 
 
 def test_two_nodes_and_a_worker_that_is_killed(
-    two_nodes: Any, texts: Path, undisturbed: Path, tmp_path: Path
+    two_nodes: Any, texts: Path, longer: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "dataset"
     at = ("cluster=ray-cluster", f"cluster.address={two_nodes.address}")
@@ -117,7 +115,7 @@ def test_two_nodes_and_a_worker_that_is_killed(
     assert process.returncode == 0, said
     assert "a worker was lost at" in said
     assert names(output)["worker_lost"] == 1
-    assert differences_between(undisturbed, output) == []
+    assert differences_between(longer, output) == []
     manifest = json.loads((output / "manifest.json").read_text())
     assert sum(worker["n_units"] for worker in manifest["scan"]["workers"]) >= N_UNITS
     assert not (output / "_work").exists()
@@ -130,7 +128,7 @@ def test_two_nodes_and_a_worker_that_is_killed(
 
 
 def test_preempted_and_moved_to_one_process(
-    two_nodes: Any, texts: Path, undisturbed: Path, tmp_path: Path
+    two_nodes: Any, texts: Path, longer: Path, tmp_path: Path
 ) -> None:
     """SIGTERM to a worker makes it leave, to the driver makes all leave; then one goes on alone."""
     output = tmp_path / "dataset"
@@ -150,7 +148,7 @@ def test_preempted_and_moved_to_one_process(
         said = process.communicate(timeout=240)[0].decode()
     assert process.returncode == 0, said
     assert names(output)["unit_counted"] == N_UNITS
-    assert differences_between(undisturbed, output) == []
+    assert differences_between(longer, output) == []
 
 
 def test_no_cluster_there(texts: Path, tmp_path: Path) -> None:

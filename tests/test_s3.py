@@ -10,8 +10,8 @@ from typing import Any
 
 import fsspec
 import pytest
+from crews import N_UNITS, Runner, names, nothing
 from datasets_compared import differences_between
-from test_driver import N_UNITS, Runner, names, nothing
 from werkzeug.serving import BaseWSGIServer, make_server
 
 import pipeline
@@ -73,14 +73,6 @@ def server() -> Iterator[Server]:
         fsspec.filesystem("s3").mkdir("bucket")
         yield server
     server.stop()
-
-
-@pytest.fixture(scope="module")
-def undisturbed(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    output = tmp_path_factory.mktemp("undisturbed") / "dataset"
-    with pytest.MonkeyPatch.context() as patch:
-        Runner(texts, patch)(output)
-    return output
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ crew (this process | Ray) -> team of workers -> driver: units out, snapshots com
 """
 
 from pipeline.scan.batches import UNIT_TOKENS
-from pipeline.scan.crew import Crew, OwnProcess
+from pipeline.scan.crew import OwnProcess
 from pipeline.scan.driver import Driver
 from pipeline.scan.memory import check_fits, choose_tokens_per_batch, state_bytes
 from pipeline.scan.messages import ScanPlan
@@ -16,7 +16,6 @@ from pipeline.scan.worker import Worker
 
 __all__ = [
     "UNIT_TOKENS",
-    "Crew",
     "Driver",
     "Member",
     "OwnProcess",

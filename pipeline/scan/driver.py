@@ -30,7 +30,6 @@ from pipeline.store import (
     Snapshot,
 )
 
-_TICK_S: Final = 0.2
 _log = logging.getLogger(__name__)
 # Where no interval is set: a crash costs five minutes, or snapshots a twentieth of the time.
 _SNAPSHOT_EVERY_S: Final = 300.0
@@ -103,7 +102,7 @@ class Driver:
                 for member in list(self._team.members.values()):
                     if member.job is None and member.loaded is not None:
                         self._give(member)
-                self._take_all(self._team.poll(_TICK_S))
+                self._take_all(self._team.poll())
                 self._team.check()
                 self._tick(self)
         except GatescopeError as error:
@@ -288,7 +287,7 @@ class Driver:
                     self._ask_for_snapshot(member, self._desks[member.name])
             if not self._team.at_work("scan", "snapshot"):
                 return
-            for outcome in self._team.poll(_TICK_S):
+            for outcome in self._team.poll():
                 try:
                     if outcome.error is not None:
                         self._gone(outcome.member)

@@ -7,13 +7,13 @@ import os
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 from pipeline.errors import GatescopeError
 from pipeline.scan.driver import Driver
+from pipeline.scan.rate import Rate
 from pipeline.scan.team import Member, Team
 from pipeline.status import RunStatus, WorkerStatus
 from pipeline.store import CorpusIndex, Place, RunRecord, Unit, now
@@ -21,7 +21,6 @@ from pipeline.store import CorpusIndex, Place, RunRecord, Unit, now
 _SHOW_EVERY_S: Final = 0.5
 # A status that is written to a folder costs little, one that is uploaded a request.
 _WRITE_EVERY_S: Final = {True: 2.0, False: 10.0}
-_RATE_OVER_S: Final = 60.0
 _LAST_WRITE_S: Final = 5.0
 _log = logging.getLogger(__name__)
 
@@ -41,7 +40,7 @@ class Reporter:
         self._team = team
         self._show = show
         self._shown = 0.0
-        self._tokens: deque[tuple[float, int]] = deque()
+        self._rate = Rate()
         self._latest: RunStatus | None = None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._write, name="status", daemon=True)
@@ -89,7 +88,8 @@ class Reporter:
             _tokens_at_work(member, totals.n_tokens_of[member.name]) for member in members
         )
         done = min(self._corpus.n_tokens, ledger.n_tokens_done + at_work)
-        rate = self._rate(totals.n_tokens + at_work)
+        self._rate.add(totals.n_tokens + at_work)
+        rate = self._rate.tokens_per_s
         left = self._corpus.n_tokens - done
         return RunStatus(
             time=now(),
@@ -111,15 +111,6 @@ class Reporter:
             n_units_again=totals.n_units_again,
             last_snapshot=totals.last_snapshot,
         )
-
-    def _rate(self, n_tokens: int) -> float:
-        """Tokens a second over the last minute."""
-        at = time.monotonic()
-        self._tokens.append((at, n_tokens))
-        while self._tokens[0][0] < at - _RATE_OVER_S:
-            self._tokens.popleft()
-        then, few = self._tokens[0]
-        return max(0, n_tokens - few) / (at - then) if at > then else 0.0
 
 
 def _tokens_at_work(member: Member, n_counted: int) -> int:

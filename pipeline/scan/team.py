@@ -12,10 +12,11 @@ from typing import Any, Final
 from pipeline.errors import GatescopeError
 from pipeline.scan.crew import Crew, Hired, Lost
 from pipeline.scan.messages import Loaded, Pulse
+from pipeline.scan.rate import Rate
 
-# Seconds between two looks at a worker's pulse; the rate of a worker is that of the last minute.
+# The longest that answers are waited for at a time, and between two looks at a worker's pulse.
+_TICK_S: Final = 0.2
 _PULSE_EVERY_S: Final = 1.0
-_RATE_OVER_S: Final = 60.0
 # Workers that are lost, nothing done between, before the run is given up: so many, and so many
 # times the whole team, which may go at once. The next is hired later each time, up to so long.
 _MOST_LOST_IN_VAIN: Final = 12
@@ -40,7 +41,7 @@ class Member:
     _pulse: Future[Pulse] | None = None
     _asked: float = 0.0
     _alive: float = 0.0
-    _samples: list[tuple[float, int]] = field(default_factory=list)
+    _rate: Rate = field(default_factory=Rate)
 
     @property
     def n_tokens(self) -> int:
@@ -55,10 +56,7 @@ class Member:
     @property
     def tokens_per_s(self) -> float:
         """Over the last minute."""
-        if len(self._samples) < 2:
-            return 0.0
-        (then, few), (now, many) = self._samples[0], self._samples[-1]
-        return (many - few) / max(now - then, 1e-9)
+        return self._rate.tokens_per_s
 
 
 @dataclass
@@ -143,7 +141,7 @@ class Team:
         """A unit was counted or a layer written: workers that are lost are not lost in vain."""
         self._lost_in_vain = 0
 
-    def poll(self, timeout_s: float) -> list[Outcome]:
+    def poll(self) -> list[Outcome]:
         """Hire who is missing, wait for answers, and give those that have come.
 
         A member that is lost, or that has hung and was ended, comes with an error and `lost`.
@@ -151,16 +149,16 @@ class Team:
         self._hire()
         awaited = [member.job.answer for member in self.members.values() if member.job]
         if awaited:
-            wait(awaited, timeout_s, return_when=FIRST_COMPLETED)
+            wait(awaited, _TICK_S, return_when=FIRST_COMPLETED)
         else:
-            time.sleep(timeout_s)
+            time.sleep(_TICK_S)
         outcomes = [
             self._outcome(member, member.job)
             for member in list(self.members.values())
             if member.job and member.job.answer.done()
         ]
         now = time.monotonic()
-        held_up = now - self._looked > timeout_s + _HELD_UP_S
+        held_up = now - self._looked > _HELD_UP_S
         self._looked = now
         for member in list(self.members.values()):
             if held_up:
@@ -222,9 +220,7 @@ class Team:
         before, member.pulse = member.pulse, pulse
         if before is None or pulse.n_steps != before.n_steps:
             member._alive = now
-        member._samples.append((now, pulse.n_tokens))
-        while member._samples[0][0] < now - _RATE_OVER_S:
-            member._samples.pop(0)
+        member._rate.add(pulse.n_tokens)
         for text in pulse.notes:
             if text not in self._noted:
                 self._noted.add(text)
