@@ -55,6 +55,16 @@ def lines(log: Path) -> list[str]:
     return log.read_text().splitlines() if log.exists() else []
 
 
+def tell_to_leave(process: subprocess.Popen[bytes], log: Path) -> None:
+    """SIGTERM, once the run has begun and the script waits for it."""
+    deadline = time.monotonic() + 30
+    while not any(line.startswith("gatescope") for line in lines(log)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+
+
 def test_the_script_of_slurm(tmp_path: Path) -> None:
     process, log = run_script(tmp_path, steps=1)
     _, said = process.communicate(timeout=60)
@@ -78,12 +88,7 @@ def test_the_script_of_slurm(tmp_path: Path) -> None:
 
 def test_a_job_whose_time_is_over_goes_back_into_the_queue(tmp_path: Path) -> None:
     process, log = run_script(tmp_path, steps=2000, n_nodes=1)
-    deadline = time.monotonic() + 30
-    while not any(line.startswith("gatescope") for line in lines(log)):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    time.sleep(0.5)
-    process.send_signal(signal.SIGTERM)
+    tell_to_leave(process, log)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 143, said
     assert lines(log)[-3:] == ["gatescope left", "scontrol requeue 1234567", "ray stop"]
@@ -92,12 +97,7 @@ def test_a_job_whose_time_is_over_goes_back_into_the_queue(tmp_path: Path) -> No
 
 def test_a_run_that_fails_is_not_started_again(tmp_path: Path) -> None:
     process, log = run_script(tmp_path, steps=2000, code=2, n_nodes=1)
-    deadline = time.monotonic() + 30
-    while not any(line.startswith("gatescope") for line in lines(log)):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    time.sleep(0.5)
-    process.send_signal(signal.SIGTERM)
+    tell_to_leave(process, log)
     process.communicate(timeout=60)
     assert process.returncode == 2
     assert not any(line.startswith("scontrol") for line in lines(log))
