@@ -54,3 +54,8 @@ IO_CLASSES: Final = (
     "atypical conditional depletion",
     "atypical depletion",
 )
+
+# What a list of weight_tokens is of: a weight, the matrix it is compared with, an end of the list.
+WEIGHTS: Final = ("gate", "in", "out")
+MATRICES: Final = ("embedding", "unembedding")
+SIDES: Final = ("highest", "lowest")

@@ -23,10 +23,10 @@ NEURONS: Final = pa.schema(
         _LAYER,
         _NEURON,
         _field("flipped", pa.bool_(), "w_in and w_out are negated so that cos(w_gate, w_in) >= 0"),
-        _field("cos_gate_in", pa.float64(), "cosine of w_gate and w_in", "cosine"),
-        _field("cos_gate_out", pa.float64(), "cosine of w_gate and w_out", "cosine"),
+        _field("cos_gate_in", pa.float64(), "cosine of w_gate and w_in; null: no gate", "cosine"),
+        _field("cos_gate_out", pa.float64(), "cosine of w_gate and w_out; null: no gate", "cosine"),
         _field("cos_in_out", pa.float64(), "cosine of w_in and w_out", "cosine"),
-        _field("norm_gate", pa.float64(), "Euclidean norm of w_gate, the norm's gain folded in"),
+        _field("norm_gate", pa.float64(), "Euclidean norm of w_gate, with gain; null: no gate"),
         _field("norm_in", pa.float64(), "Euclidean norm of w_in, the norm's gain folded in"),
         _field("norm_out", pa.float64(), "Euclidean norm of w_out as it writes to the residual"),
         _field("io_class", pa.string(), "input-output functionality (arXiv 2505.17936)"),
@@ -77,6 +77,19 @@ EXAMPLES: Final = pa.schema(
     ]
 )
 
+WEIGHT_TOKENS: Final = pa.schema(
+    [
+        _LAYER,
+        _NEURON,
+        _field("weight", pa.string(), "which weight of the neuron: gate, in or out"),
+        _field("matrix", pa.string(), "what it is compared with: embedding or unembedding"),
+        _field("side", pa.string(), "highest or lowest dot products"),
+        _field("rank", pa.int32(), "place in the list, 0 is the highest or the lowest"),
+        _field("token_id", pa.int32(), "the token, a row of vocab"),
+        _field("score", pa.float32(), "dot product, the gains of both neighbouring norms folded"),
+    ]
+)
+
 VOCAB: Final = pa.schema(
     [
         _field("token_id", pa.int32(), "the token's id"),
@@ -85,7 +98,8 @@ VOCAB: Final = pa.schema(
     ]
 )
 
-_SHARES = {
+# The column of `layers` that counts each class.
+CLASS_COLUMNS: Final = {
     "enrichment": "n_enrichment",
     "conditional enrichment": "n_conditional_enrichment",
     "proportional change": "n_proportional_change",
@@ -98,8 +112,16 @@ _SHARES = {
     "atypical conditional depletion": "n_atypical_conditional_depletion",
     "atypical depletion": "n_atypical_depletion",
 }
-# The column of `layers` that counts each class.
-CLASS_COLUMNS: Final = _SHARES
+# The cosines of a neuron's weights, by which it is classed.
+COSINES: Final = ("cos_gate_in", "cos_gate_out", "cos_in_out")
+
+
+def _of_cosines(prefix: str, what: str) -> list[pa.Field]:
+    return [
+        _field(f"{prefix}_{cosine}", pa.float64(), f"{what} of {cosine}; null: no gate", "cosine")
+        for cosine in COSINES
+    ]
+
 
 LAYERS: Final = pa.schema(
     [
@@ -110,11 +132,20 @@ LAYERS: Final = pa.schema(
             _field(column, pa.int32(), f"neurons of the class {io_class}", "neurons")
             for io_class, column in CLASS_COLUMNS.items()
         ],
-        _field("median_cos_gate_in", pa.float64(), "median of cos_gate_in", "cosine"),
-        _field("median_cos_gate_out", pa.float64(), "median of cos_gate_out", "cosine"),
-        _field("median_cos_in_out", pa.float64(), "median of cos_in_out", "cosine"),
+        *_of_cosines("q1", "first quartile"),
+        *_of_cosines("median", "median"),
+        *_of_cosines("q3", "third quartile"),
         _field("randomness_low", pa.float64(), "2.5% quantile of random vectors' cosine", "cosine"),
         _field("randomness_high", pa.float64(), "97.5% quantile of that cosine", "cosine"),
+        *_of_cosines("mismatched_low", "2.5% quantile, over pairs of different neurons,"),
+        *_of_cosines("mismatched_high", "97.5% quantile, over pairs of different neurons,"),
+        _field("mismatched_n_pairs", pa.int64(), "pairs of neurons that these quantiles are of"),
+        _field(
+            "mismatched_error",
+            pa.float64(),
+            "largest standard error of these quantiles; 0 where they are of all pairs",
+            "cosine",
+        ),
     ]
 )
 
@@ -151,5 +182,16 @@ LAYER_TABLES: Final = {
     "sign_stats": SIGN_STATS,
     "examples": EXAMPLES,
     "layers": LAYERS,
+    "weight_tokens": WEIGHT_TOKENS,
 }
-TABLES: Final = ("neurons", "sign_stats", "examples", "corpus", "vocab", "layers")
+# Those that a run without a scan writes too.
+WEIGHT_TABLES: Final = ("neurons", "layers", "weight_tokens")
+TABLES: Final = (
+    "neurons",
+    "sign_stats",
+    "examples",
+    "corpus",
+    "vocab",
+    "layers",
+    "weight_tokens",
+)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.naming import COMBOS, DUPLICATE_CONTEXT, QUANTITIES, RANKINGS
+from pipeline.naming import (
+    COMBOS,
+    DUPLICATE_CONTEXT,
+    MATRICES,
+    QUANTITIES,
+    RANKINGS,
+    SIDES,
+    WEIGHTS,
+)
 from pipeline.schema import (
     CLASS_COLUMNS,
+    COSINES,
     EXAMPLES,
     LAYER_TABLES,
     LAYERS,
@@ -71,7 +81,10 @@ class Shape:
     canonical_signs: bool = True
     dedupe: bool = True
     rankings: tuple[str, ...] = RANKINGS
+    weight_k: int = 4
     seed: int = 0
+    model: str = "test/synthetic"
+    revision: str = "0"
 
 
 @dataclass(frozen=True)
@@ -99,7 +112,7 @@ def write_synthetic(path: Path, shape: Shape | None = None, **changes: Any) -> S
     draft = _Draft(shape, np.random.default_rng(shape.seed))
     draft.vocab = ["<s>", *HOSTILE_TOKENS, *(f" word{i}" for i in range(shape.n_words))]
     _draw_texts(draft)
-    tables: dict[str, Rows] = {name: [] for name in ("neurons", "sign_stats", "examples", "layers")}
+    tables: dict[str, Rows] = {name: [] for name in LAYER_TABLES}
     for layer in shape.layers:
         parts = _layer(draft, layer)
         for name, rows in parts.items():
@@ -140,21 +153,45 @@ def _draw_texts(draft: _Draft) -> None:
 
 
 def _layer(draft: _Draft, layer: int) -> dict[str, Rows]:
-    parts: dict[str, Rows] = {"neurons": [], "sign_stats": [], "examples": []}
+    parts: dict[str, Rows] = {name: [] for name in LAYER_TABLES}
     for neuron in range(draft.shape.n_neurons):
         parts["neurons"].append(_weights(draft, layer, neuron))
         stats, examples = _activations(draft, layer, neuron)
         parts["sign_stats"] += stats
         parts["examples"] += examples
+        parts["weight_tokens"] += _weight_tokens(draft, layer, neuron)
     rows = parts["neurons"]
     classes = Counter(row["io_class"] for row in rows)
     summary: dict[str, Any] = {"layer": layer, "n_neurons": len(rows)}
     summary["n_flipped"] = sum(row["flipped"] for row in rows)
     summary |= {column: classes[name] for name, column in CLASS_COLUMNS.items()}
-    for name in ("cos_gate_in", "cos_gate_out", "cos_in_out"):
-        summary[f"median_{name}"] = float(np.median([row[name] for row in rows]))
-    parts["layers"] = [summary | {"randomness_low": -0.12, "randomness_high": 0.12}]
+    for name in COSINES:
+        quartiles = np.quantile([row[name] for row in rows], [0.25, 0.5, 0.75]).tolist()
+        for place, value in zip(("q1", "median", "q3"), quartiles, strict=True):
+            summary[f"{place}_{name}"] = value
+        summary |= {f"mismatched_low_{name}": -0.13, f"mismatched_high_{name}": 0.13}
+    summary |= {"randomness_low": -0.12, "randomness_high": 0.12}
+    summary |= {"mismatched_n_pairs": len(rows) * (len(rows) - 1), "mismatched_error": 0.0}
+    parts["layers"] = [summary]
     return parts
+
+
+def _weight_tokens(draft: _Draft, layer: int, neuron: int) -> Rows:
+    """Lists of random dot products with one decimal, so that there are ties."""
+    rows: Rows = []
+    for weight, matrix in product(WEIGHTS, MATRICES):
+        if (weight, matrix) == ("out", "embedding"):
+            continue
+        scores = np.round(draft.rng.normal(size=len(draft.vocab)), 1).astype(np.float32)
+        for side in SIDES:
+            order = np.argsort(-scores if side == "highest" else scores, kind="stable")
+            for rank, token_id in enumerate(order[: draft.shape.weight_k].tolist()):
+                rows.append({
+                    "layer": layer, "neuron": neuron, "weight": weight, "matrix": matrix,
+                    "side": side, "rank": rank, "token_id": token_id,
+                    "score": float(scores[token_id]),
+                })  # fmt: skip
+    return rows
 
 
 def _weights(draft: _Draft, layer: int, neuron: int) -> dict[str, Any]:
@@ -279,8 +316,22 @@ def _manifest(shape: Shape, tables: dict[str, int]) -> dict[str, Any]:
         "window": {"before": shape.before, "after": shape.after},
     }
     return {
-        "model": {"name": "test/synthetic", "revision": "0", "act_fn": "silu"},
-        "config": {"scan": scan, "corpus": {"max_length": shape.max_length}, "seed": shape.seed},
+        "model": {
+            "name": shape.model,
+            "revision": shape.revision,
+            "act_fn": "silu",
+            "gated": True,
+            "layers": list(shape.layers),
+            "n_layers": max(shape.layers) + 1,
+            "n_neurons": [shape.n_neurons] * len(shape.layers),
+            "d_model": 64,
+        },
+        "config": {
+            "scan": {"name": "default", **scan},
+            "weights": {"threshold": 0.5, "k": shape.weight_k},
+            "corpus": {"name": "random", "max_length": shape.max_length},
+            "seed": shape.seed,
+        },
         "tables": tables,
     }
 

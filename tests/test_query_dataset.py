@@ -39,7 +39,8 @@ def n_neurons(source: Any) -> int:
 
 def test_tables_and_manifest(made: Synthetic, ds: Dataset) -> None:
     assert ds.tables == (
-        "neurons", "sign_stats", "examples", "corpus", "vocab", "layers", "neuron_summary",
+        "neurons", "sign_stats", "examples", "corpus", "vocab", "layers", "weight_tokens",
+        "neuron_summary",
     )  # fmt: skip
     assert ds.manifest == made.manifest
     assert ds.layers == (0, 1, 2, 10)

@@ -80,7 +80,7 @@ def test_every_invariant_holds(dataset: Path) -> None:
 
 
 def test_stored_rows_equal_a_fresh_forward(dataset: Path) -> None:
-    from pipeline.cli import _forward
+    from pipeline.commands import _forward
     from pipeline.query import check_rerun
 
     with pipeline.open(dataset) as opened:
