@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.errors import GatescopeError
-from pipeline.naming import COMBO_NAMES, RANKINGS
+from pipeline.naming import COMBO_NAMES, IO_CLASSES, MATRICES, RANKINGS, SIDES, WEIGHTS
 from pipeline.query.readonly import unknown
+from pipeline.schema import COSINES
 from pipeline.shipped import QUERIES
 
 _LINE: Final = re.compile(r"-- (name|question|theme|parameter|column): (.+)")
@@ -67,12 +68,17 @@ _KINDS: Final[dict[str, tuple[str, Callable[[Any], Any]]]] = {
     "text": ("text", _text),
     "combo": (f"one of {', '.join(COMBO_NAMES)}", _one_of(COMBO_NAMES)),
     "ranking": (f"one of {', '.join(RANKINGS)}", _one_of(RANKINGS)),
+    "io_class": (f"one of {', '.join(IO_CLASSES)}", _one_of(IO_CLASSES)),
+    "cosine": (f"one of {', '.join(COSINES)}", _one_of(COSINES)),
+    "weight": (f"one of {', '.join(WEIGHTS)}", _one_of(WEIGHTS)),
+    "matrix": (f"one of {', '.join(MATRICES)}", _one_of(MATRICES)),
+    "side": (f"one of {', '.join(SIDES)}", _one_of(SIDES)),
 }
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of a query; `kind` is integer, number, text, combo or ranking."""
+    """A parameter of a query; `kind` is one of the kinds above."""
 
     name: str
     kind: str
