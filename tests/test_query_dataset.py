@@ -40,7 +40,7 @@ def n_neurons(source: Any) -> int:
 def test_tables_and_manifest(made: Synthetic, ds: Dataset) -> None:
     assert ds.tables == (
         "neurons", "sign_stats", "examples", "corpus", "vocab", "layers", "weight_tokens",
-        "neuron_summary",
+        "neuron_summary", "models",
     )  # fmt: skip
     assert ds.manifest == made.manifest
     assert ds.layers == (0, 1, 2, 10)
@@ -251,7 +251,7 @@ def test_threads_share_a_dataset(ds: Dataset) -> None:
 
 def test_close_releases_the_scratch_folder(made: Synthetic) -> None:
     dataset = open_dataset(made.path)
-    scratch = Path(dataset._scratch.name)
+    scratch = Path(dataset._database._scratch.name)
     assert scratch.is_dir()
     dataset.close()
     assert not scratch.exists()

@@ -47,7 +47,7 @@ def test_documented_columns_and_parameters_are_the_real_ones(ds: Dataset, name: 
     assert relation.columns == [column.name for column in query.columns]
     _, rows = fetch(relation)
     assert rows, "the synthetic dataset answers every query"
-    statement = ds._connection.cursor().extract_statements(query.sql)[0]
+    statement = ds._database.cursor().extract_statements(query.sql)[0]
     assert statement.named_parameters == {parameter.name for parameter in query.parameters}
     assert query.question.endswith("?")
 

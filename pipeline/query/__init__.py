@@ -5,10 +5,11 @@ The only owner of duckdb. Nothing here needs a model, and nothing here writes in
 
 from __future__ import annotations
 
-from pipeline.query.dataset import Dataset, open_dataset
+from pipeline.query.dataset import Dataset
 from pipeline.query.invariants import Check, check_invariants
 from pipeline.query.named import Query, load_queries
 from pipeline.query.neuron import Neuron
+from pipeline.query.opening import open_dataset
 from pipeline.query.output import RESULT_FORMATS, fetch, write_result
 from pipeline.query.rerun import Activations, Forward, check_rerun
 

@@ -1,40 +1,21 @@
-"""An open dataset: DuckDB views over its Parquet files, in memory, only read."""
+"""An open dataset: its tables and views, its named queries, its neurons."""
 
 from __future__ import annotations
 
 import operator
-import os
 import reprlib
-import tempfile
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Final, SupportsIndex
+from typing import Any, SupportsIndex
 
 import duckdb
 import numpy as np
 
 from pipeline.errors import GatescopeError
-from pipeline.query.named import Query, load_queries, load_views
+from pipeline.query.database import Database, quoted, scan_of, with_tables
+from pipeline.query.named import Query, load_queries
 from pipeline.query.neuron import Neuron
-from pipeline.query.readonly import one_line, require_read_only, unknown, user_errors
-from pipeline.query.source import Source, find_source
-from pipeline.schema import LAYER_TABLES
-
-# Nothing is fetched from the network behind a user's back, and a name that is no table is not
-# looked up among Python variables.
-_SETTINGS: Final[dict[str, str | bool | int | float | list[str]]] = {
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-    "python_enable_replacements": False,
-}
-
-
-def open_dataset(source: str | os.PathLike[str]) -> Dataset:
-    """Open a dataset: a folder, a URL that fsspec opens, or a Hub id `org/name[@revision]`.
-
-    Raises GatescopeError where there is no complete dataset.
-    """
-    return Dataset(find_source(source))
+from pipeline.query.readonly import require_read_only, unknown, user_errors
+from pipeline.query.source import Source
 
 
 class Dataset:
@@ -44,44 +25,16 @@ class Dataset:
     that shows only as rows are read is DuckDB's own; `fetch` and `write_result` translate it.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, database: Database | None = None, place: int = 0) -> None:
+        """A dataset by itself, or that at `place` among those of a database."""
         self.source = source
         self.manifest = source.manifest
+        self._database = database or Database([source])
+        self._schema = self._database.schemas[place]
+        self.model = self._database.models[place]
+        self.tables = self._database.tables[self._schema]
         self._queries = load_queries()
         self._n_neurons: dict[int, int] = {}
-        # Where DuckDB spills what memory does not hold; by default it would be the working folder.
-        self._scratch = tempfile.TemporaryDirectory(prefix="gatescope-")
-        self._connection = duckdb.connect(
-            config={**_SETTINGS, "temp_directory": str(Path(self._scratch.name) / "spill")}
-        )
-        try:
-            self._create_views()
-        except BaseException:
-            self.close()
-            raise
-
-    def _create_views(self) -> None:
-        if self.source.filesystem is not None:
-            self._connection.register_filesystem(self.source.filesystem)
-        # Global, for every call works on a cursor, which takes no setting of its connection.
-        self._connection.execute("set global parquet_metadata_cache = true")
-        tables = list(self.source.files)
-        for table in tables:
-            scan = scan_of(self.source, table)
-            try:
-                self._connection.execute(f'create view "{table}" as select * from {scan}')
-            except duckdb.Error as error:
-                raise GatescopeError(
-                    f"{self.source.name}: the table {table} cannot be read ({one_line(error)}); "
-                    "fetch or write the dataset again"
-                ) from error
-        # A view needs its tables; where one is missing, `verify` says so.
-        if set(LAYER_TABLES) <= set(tables):
-            for view in load_views().values():
-                self._connection.execute(f'create view "{view.name}" as {view.sql}')
-                tables.append(view.name)
-        self._connection.execute("set lock_configuration = true")
-        self.tables = tuple(tables)
 
     def __repr__(self) -> str:
         return f"<Gatescope dataset {self.source.name}: {', '.join(self.tables)}>"
@@ -94,8 +47,7 @@ class Dataset:
 
     def close(self) -> None:
         """Release files and memory; relations of the dataset can no longer be read."""
-        self._connection.close()
-        self._scratch.cleanup()
+        self._database.close()
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -113,7 +65,7 @@ class Dataset:
 
         Raises GatescopeError for SQL that is wrong or would write.
         """
-        require_read_only(self._connection.cursor(), statement, parameters)
+        require_read_only(self._database.cursor(self._schema), statement, parameters)
         return self._relation(statement, parameters)
 
     def queries(self) -> list[Query]:
@@ -126,13 +78,26 @@ class Dataset:
         Raises GatescopeError for an unknown query, a parameter that is missing, unknown or of the
         wrong type, and a layer or neuron that the dataset does not have.
         """
+        query, values = self.bound(name, parameters)
+        statement = query.sql
+        if query.scope == "models":
+            # It is written for several datasets, whose tables say which model a row is of.
+            model = f"select {quoted(self.model)} as model, *"
+            tables = [table for table in self.tables if table != "models"]
+            statement = with_tables(
+                statement, {t: f'{model} from {self._schema}."{t}"' for t in tables}
+            )
+        return self._relation(statement, values)
+
+    def bound(self, name: str, parameters: dict[str, Any]) -> tuple[Query, dict[str, Any]]:
+        """A named query and the values of its parameters; raises what `query` does."""
         if name not in self._queries:
             raise GatescopeError(unknown("query", name, self._queries))
         query = self._queries[name]
         values = query.bind(parameters)
-        if "layer" in values:
+        if values.get("layer") is not None:
             self._require_neuron(values["layer"], values.get("neuron"))
-        return self._relation(query.sql, values)
+        return query, values
 
     def neuron(self, layer: SupportsIndex, neuron: SupportsIndex) -> Neuron:
         """One neuron with its statistics and examples; reads its layer's partitions only.
@@ -145,7 +110,7 @@ class Dataset:
             # Not a relation: that would be planned twice, once for its columns. And NumPy's lists,
             # as DuckDB takes several times longer for Python's.
             with user_errors(self.tables):
-                result = self._connection.cursor().execute(
+                result = self._database.cursor(self._schema).execute(
                     f"from {scan} where layer = $layer and neuron = $neuron",
                     {"layer": layer, "neuron": neuron},
                 )
@@ -168,8 +133,7 @@ class Dataset:
         )
 
     def _relation(self, statement: str, values: dict[str, Any]) -> duckdb.DuckDBPyRelation:
-        with user_errors(self.tables):
-            return self._connection.cursor().sql(statement, params=values)
+        return self._database.relation(statement, values, self._schema)
 
     @cached_property
     def _tokens(self) -> np.ndarray:
@@ -210,25 +174,6 @@ class Dataset:
                 f"{self._n_neurons[layer] - 1}"
             )
         return layer, neuron
-
-
-def scan_of(source: Source, table: str, layer: int | None = None) -> str:
-    """The SQL that reads a table's files, from the listing made when the dataset was opened.
-
-    With a `layer` those of its partition alone.
-    """
-    paths = source.files[table] if layer is None else source.layer_files(table, layer)
-    files = ", ".join(map(quoted, paths))
-    if table not in LAYER_TABLES or "=" in source.root:
-        # DuckDB takes any `key=value` of the path for a column, those above the dataset too. The
-        # layer is in the files as well; without its folders they are all opened, that is all.
-        return f"read_parquet([{files}], hive_partitioning = false)"
-    return f"read_parquet([{files}], hive_partitioning = true, hive_types = {{'layer': integer}})"
-
-
-def quoted(text: str) -> str:
-    """A SQL string literal."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _values(column: np.ndarray) -> list[Any]:

@@ -11,22 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pipeline.errors import GatescopeError
-from pipeline.query.dataset import Dataset, quoted
+from pipeline.query.database import SCHEMAS, duckdb_type, quoted
+from pipeline.query.dataset import Dataset
 from pipeline.query.readonly import user_errors
 from pipeline.query.rules import Facts, Population, Rule, populations
-from pipeline.schema import LAYER_TABLES, TABLES, VOCAB, corpus_schema
+from pipeline.schema import LAYER_TABLES, TABLES
 
 _SHOWN: Final = 5
-_DUCKDB_TYPES: Final = {
-    "int8": "TINYINT",
-    "int32": "INTEGER",
-    "int64": "BIGINT",
-    "float": "FLOAT",
-    "double": "DOUBLE",
-    "bool": "BOOLEAN",
-    "string": "VARCHAR",
-    "binary": "BLOB",
-}
 
 
 @dataclass(frozen=True)
@@ -97,9 +88,8 @@ def _files(ds: Dataset) -> Check:
 
 def _schemas(ds: Dataset) -> Check:
     violations: list[str] = []
-    fixed = LAYER_TABLES | {"corpus": corpus_schema({}), "vocab": VOCAB}
     for table, paths in ds.source.files.items():
-        wanted = [(field.name, _duckdb_type(str(field.type))) for field in fixed[table]]
+        wanted = [(field.name, duckdb_type(field.type)) for field in SCHEMAS[table]]
         for path in paths:
             scan = f"read_parquet({quoted(path)}, hive_partitioning = false)"
             try:
@@ -116,12 +106,6 @@ def _schemas(ds: Dataset) -> Check:
     n_files = sum(map(len, ds.source.files.values()))
     sentence = "every file has the columns and types of its table, in their order"
     return _check("schema", sentence, n_files, violations)
-
-
-def _duckdb_type(arrow: str) -> str:
-    if arrow.startswith("list<"):
-        return f"{_DUCKDB_TYPES[arrow.rstrip('>').split(': ')[1]]}[]"
-    return _DUCKDB_TYPES[arrow]
 
 
 _Column = tuple[str, str] | None

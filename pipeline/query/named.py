@@ -8,6 +8,8 @@
     -- column: score | the magnitude that ranks
     select ...
 
+Such a query is about one dataset, and of several it is run in each. With `-- scope: models` it is
+run once over all of them: its tables have a column `model`, and `models` has a row for each.
 A default is written as JSON. Values reach DuckDB as prepared parameters (`$layer`), never as text.
 """
 
@@ -28,7 +30,7 @@ from pipeline.query.readonly import unknown
 from pipeline.schema import COSINES
 from pipeline.shipped import QUERIES
 
-_LINE: Final = re.compile(r"-- (name|question|theme|parameter|column): (.+)")
+_LINE: Final = re.compile(r"-- (name|question|theme|scope|parameter|column): (.+)")
 _PARAMETER: Final = re.compile(r"(\w+) (\w+) (?:(required)|= (.+?)) \| (.+)")
 _COLUMN: Final = re.compile(r"(\w+) \| (.+)")
 
@@ -61,6 +63,8 @@ def _one_of(names: tuple[str, ...]) -> Callable[[Any], str]:
     return read
 
 
+# What a query is run over: each dataset by itself, or all that are open.
+_SCOPES: Final = ("dataset", "models")
 # What each kind of parameter takes, in words, and how a value or its text is read.
 _KINDS: Final[dict[str, tuple[str, Callable[[Any], Any]]]] = {
     "integer": ("a whole number, 0 or more", _integer),
@@ -118,11 +122,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Query:
-    """A named query: the question it answers, what it takes, what it gives, its SQL."""
+    """A named query: the question it answers, what it takes, what it gives, its SQL.
+
+    `scope` is dataset or models: whether its tables are those of one, or of all with their model.
+    """
 
     name: str
     question: str
     theme: str
+    scope: str
     parameters: tuple[Parameter, ...]
     columns: tuple[Column, ...]
     sql: str
@@ -166,10 +174,14 @@ def parse_query(text: str, path: Path) -> Query:
             raise ValueError(f"{path}: the header needs one `-- {key}:` line")
     if found["name"] != [path.stem]:
         raise ValueError(f"{path}: holds the query {found['name'][0]}, so name the file after it")
+    scopes = found.get("scope", ["dataset"])
+    if len(scopes) != 1 or scopes[0] not in _SCOPES:
+        raise ValueError(f"{path}: the scope is one of {', '.join(_SCOPES)}: {scopes}")
     return Query(
         name=path.stem,
         question=found["question"][0],
         theme=found["theme"][0],
+        scope=scopes[0],
         parameters=tuple(_parameter(line, path) for line in found.get("parameter", [])),
         columns=tuple(_column(line, path) for line in found.get("column", [])),
         sql="\n".join(lines[n_header:]) + "\n",

@@ -40,6 +40,12 @@ class Source:
     layers: tuple[int, ...]
     strays: tuple[str, ...]
 
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """The tables that the dataset does not have, as its manifest does not name them."""
+        known = (*self.manifest["tables"], *self.files)
+        return tuple(table for table in TABLES if table not in known)
+
     def layer_files(self, table: str, layer: int) -> tuple[str, ...]:
         """The files of a table's partition."""
         folder = f"/{table}/layer={layer}/"
