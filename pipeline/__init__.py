@@ -22,24 +22,39 @@ neuron is flipped when w_in and w_out were negated so that cos(w_gate, w_in) >= 
     dataset.query("cosine_vs_gate_frequency").show()
     dataset.neuron(3, 17)
     dataset.table("neurons").df()
+    both = pipeline.open(["outputs/demo", "outputs/other"])     # every table with a column `model`
+    both.query("compare_models").show()
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, overload
 
 from pipeline.errors import GatescopeError
 
 if TYPE_CHECKING:
-    from pipeline.query import Dataset
+    from pipeline.query import Dataset, Datasets
 
 __all__ = ["GatescopeError", "open"]
 
 
-def open(source: str | os.PathLike[str]) -> Dataset:
+Place = str | os.PathLike[str]
+
+
+@overload
+def open(source: Place) -> Dataset: ...  # type: ignore[overload-overlap]  # text is a sequence
+
+
+@overload
+def open(source: Sequence[Place]) -> Datasets: ...
+
+
+def open(source: Place | Sequence[Place]) -> Dataset | Datasets:
     """Open a finished dataset: a folder, any URL that fsspec opens, or a Hub id `org/name`.
 
+    A list of them opens all at once, and every table then has a column `model` before its own.
     Raises GatescopeError where there is no complete dataset.
     """
     # Here and not above: the scan runs where DuckDB is not installed.

@@ -98,11 +98,11 @@ def test_a_layer_opens_one_file_a_table(ds: Dataset, table: str) -> None:
 
 
 def test_layers_that_are_no_row_of_numbers(ds: Dataset) -> None:
-    with pytest.raises(GatescopeError, match=r"^layer 3 is not .* its layers are 0, 1, 2, 10$"):
+    with pytest.raises(GatescopeError, match=r"^layer 3 is not .*; its layers are 0, 1, 2, 10$"):
         ds.neuron(3, 0)
     with pytest.raises(GatescopeError, match=r"the neurons of layer 2 are 0 to 7$"):
         ds.neuron(2, 8)
-    with pytest.raises(GatescopeError, match=r"neuron 2\.-1 does not exist"):
+    with pytest.raises(GatescopeError, match=r"neuron 2\.-1 of test/synthetic does not exist"):
         ds.neuron(2, -1)
     assert ds.neuron(np.int32(2), np.int64(1)).name == "2.1"
 

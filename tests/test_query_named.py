@@ -60,6 +60,7 @@ def test_a_header_is_read() -> None:
         ("layer integer required", "layer integer", "layer integer"),
         ('"a b"', "a b", "Expecting value"),
         ("x | what", "x what", "not `name . meaning`"),
+        ("-- theme", "-- scope: all\n-- theme", "the only scope to name is models, not .'all'"),
     ],
 )
 def test_a_header_that_makes_no_sense_is_refused(old: str, new: str, message: str) -> None:
@@ -98,9 +99,9 @@ def test_values_and_their_texts_are_the_same(ds: Dataset) -> None:
             r"combo='\+-' does not fit: give one of gate\+_",
         ),
         ({"layer": 1, "neuron": 3, "ranking": "act"}, r"give one of post, in, gate, random$"),
-        ({"layer": 9, "neuron": 3}, r"^layer 9 is not in this dataset; its layers are 0 to 1$"),
-        ({"layer": 1, "neuron": 8}, r"^neuron 1.8 does not exist; .* layer 1 are 0 to 7$"),
-        ({"layer": 1, "neuron": 10**30}, r"^neuron 1.10+ does not exist"),
+        ({"layer": 9, "neuron": 3}, r"^layer 9 is not in this dataset of .*; its layers are 0 to 1$"),
+        ({"layer": 1, "neuron": 8}, r"^neuron 1.8 of .* does not exist; .* layer 1 are 0 to 7$"),
+        ({"layer": 1, "neuron": 10**30}, r"^neuron 1.10+ of .* does not exist"),
     ],
 )
 def test_mistakes_are_one_line(ds: Dataset, parameters: dict[str, object], message: str) -> None:
@@ -111,7 +112,7 @@ def test_mistakes_are_one_line(ds: Dataset, parameters: dict[str, object], messa
 
 
 def test_other_kinds(ds: Dataset) -> None:
-    with pytest.raises(GatescopeError, match=r"max_frequency='much' does not fit: give a number$"):
+    with pytest.raises(GatescopeError, match=r"max_frequency='much' does not fit: give a finite number$"):
         ds.query("rare_combinations", max_frequency="much")
     with pytest.raises(GatescopeError, match=r"token=3 does not fit: give text$"):
         ds.query("neurons_by_token", token=3)

@@ -12,12 +12,14 @@ from pipeline.query.neuron import Neuron
 from pipeline.query.opening import open_dataset
 from pipeline.query.output import RESULT_FORMATS, fetch, write_result
 from pipeline.query.rerun import Activations, Forward, check_rerun
+from pipeline.query.several import Datasets
 
 __all__ = [
     "RESULT_FORMATS",
     "Activations",
     "Check",
     "Dataset",
+    "Datasets",
     "Forward",
     "Neuron",
     "Query",

@@ -1,7 +1,7 @@
 """The DuckDB behind open datasets: in memory, views over Parquet files, only read.
 
-One dataset has its tables in the schema `main`. Of several, each has a schema of its own, and
-`main` holds all their rows with a column `model` before the others.
+A dataset by itself has its tables in the schema `main`. Of those that are joined, each has a schema
+of its own, and `main` holds all their rows with a column `model` before the others.
 """
 
 from __future__ import annotations
@@ -47,16 +47,15 @@ SCHEMAS: Final[dict[str, pa.Schema]] = {
 
 
 class Database:
-    """Views over the files of `sources`; every statement runs on a cursor of its own.
+    """Views over the files of `sources`, of one or `joined`; each statement has its own cursor.
 
     `models` are the models' names, `schemas` the schema of each source. `tables` are the names of
     the tables and views that a statement sees, by the schema that it runs in.
     """
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    def __init__(self, sources: Sequence[Source], joined: bool = False) -> None:
         self.models = model_names(sources)
-        alone = len(sources) == 1
-        self.schemas = ("main",) if alone else tuple(f"d{i}" for i in range(len(sources)))
+        self.schemas = tuple(f"d{i}" for i in range(len(sources))) if joined else ("main",)
         self.tables: dict[str, tuple[str, ...]] = {}
         # Where DuckDB spills what memory does not hold; by default it would be the working folder.
         self._scratch = tempfile.TemporaryDirectory(prefix="gatescope-")
@@ -73,7 +72,7 @@ class Database:
             )
             for place, source in enumerate(sources):
                 self._create_views(source, place)
-            if not alone:
+            if joined:
                 self._create_unions()
             self._connection.execute("set lock_configuration = true")
         except BaseException:

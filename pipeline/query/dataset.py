@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import reprlib
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, SupportsIndex
 
@@ -12,65 +13,32 @@ import numpy as np
 
 from pipeline.errors import GatescopeError
 from pipeline.query.database import Database, quoted, scan_of, with_tables
-from pipeline.query.named import Query, load_queries
+from pipeline.query.named import Query
 from pipeline.query.neuron import Neuron
-from pipeline.query.readonly import require_read_only, unknown, user_errors
+from pipeline.query.opened import Opened
+from pipeline.query.readonly import user_errors
 from pipeline.query.source import Source
 
 
-class Dataset:
-    """A dataset's tables, views and named queries. Use it as a context manager, or `close` it.
-
-    Threads may share it: every call works on a cursor of its own. Relations are lazy, so an error
-    that shows only as rows are read is DuckDB's own; `fetch` and `write_result` translate it.
-    """
+class Dataset(Opened):
+    """A dataset's tables, views, named queries and neurons; `model` is its model's name."""
 
     def __init__(self, source: Source, database: Database | None = None, place: int = 0) -> None:
         """A dataset by itself, or that at `place` among those of a database."""
+        database = database or Database([source])
+        super().__init__(database, database.schemas[place])
         self.source = source
         self.manifest = source.manifest
-        self._database = database or Database([source])
-        self._schema = self._database.schemas[place]
-        self.model = self._database.models[place]
-        self.tables = self._database.tables[self._schema]
-        self._queries = load_queries()
+        self.model = database.models[place]
         self._n_neurons: dict[int, int] = {}
 
     def __repr__(self) -> str:
         return f"<Gatescope dataset {self.source.name}: {', '.join(self.tables)}>"
 
-    def __enter__(self) -> Dataset:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Release files and memory; relations of the dataset can no longer be read."""
-        self._database.close()
-
     @property
     def layers(self) -> tuple[int, ...]:
         """The layers that were scanned."""
         return self.source.layers
-
-    def table(self, name: str) -> duckdb.DuckDBPyRelation:
-        """A table or view as a relation; GatescopeError for an unknown name."""
-        if name not in self.tables:
-            raise GatescopeError(unknown("table", name, self.tables))
-        return self._relation(f'select * from "{name}"', {})
-
-    def sql(self, statement: str, /, **parameters: Any) -> duckdb.DuckDBPyRelation:
-        """The result of one statement that reads, with values for its `$name` parameters.
-
-        Raises GatescopeError for SQL that is wrong or would write.
-        """
-        require_read_only(self._database.cursor(self._schema), statement, parameters)
-        return self._relation(statement, parameters)
-
-    def queries(self) -> list[Query]:
-        """The named queries, by theme and name."""
-        return list(self._queries.values())
 
     def query(self, name: str, /, **parameters: Any) -> duckdb.DuckDBPyRelation:
         """The result of a named query.
@@ -78,26 +46,39 @@ class Dataset:
         Raises GatescopeError for an unknown query, a parameter that is missing, unknown or of the
         wrong type, and a layer or neuron that the dataset does not have.
         """
-        query, values = self.bound(name, parameters)
-        statement = query.sql
-        if query.scope == "models":
-            # It is written for several datasets, whose tables say which model a row is of.
-            model = f"select {quoted(self.model)} as model, *"
-            tables = [table for table in self.tables if table != "models"]
-            statement = with_tables(
-                statement, {t: f'{model} from {self._schema}."{t}"' for t in tables}
-            )
-        return self._relation(statement, values)
-
-    def bound(self, name: str, parameters: dict[str, Any]) -> tuple[Query, dict[str, Any]]:
-        """A named query and the values of its parameters; raises what `query` does."""
-        if name not in self._queries:
-            raise GatescopeError(unknown("query", name, self._queries))
-        query = self._queries[name]
+        query = self.named(name)
         values = query.bind(parameters)
+        self.require(values)
+        if query.scope == "dataset":
+            return self._relation(query.sql, values)
+        # It is written for several datasets, whose tables say which model a row is of.
+        return self._relation(self._seeing(query, f"{quoted(self.model)} as model, *"), values)
+
+    def standing_alone(self, query: Query) -> str:
+        """The SQL of a query of this dataset, wherever among others it runs."""
+        return self._seeing(query, "*")
+
+    def _seeing(self, query: Query, columns: str) -> str:
+        """A query's SQL with tables of these columns of this dataset's."""
+        names = self._database.tables_read(query.sql).intersection(self.tables)
+        tables = {
+            name: f'select {"*" if name == "models" else columns} from {self._schema}."{name}"'
+            for name in sorted(names)
+        }
+        return with_tables(query.sql, tables)
+
+    def require(self, values: Mapping[str, Any]) -> None:
+        """Raise GatescopeError where a query's `layer` and `neuron` are not in this dataset."""
         if values.get("layer") is not None:
             self._require_neuron(values["layer"], values.get("neuron"))
-        return query, values
+
+    def notes(self, statement: str) -> list[str]:
+        """What a person should know of the result: the tables that the dataset does not have."""
+        absent = [t for t in self.source.absent if t in self._database.tables_read(statement)]
+        scan = (self.manifest.get("config") or {}).get("scan") or {}
+        why = "it was made with scan=none" if scan.get("name") == "none" else "none was written"
+        missing = ", ".join(absent)
+        return [f"{self.model} has no {missing} ({why}): no rows, or nulls"] if absent else []
 
     def neuron(self, layer: SupportsIndex, neuron: SupportsIndex) -> Neuron:
         """One neuron with its statistics and examples; reads its layer's partitions only.
@@ -122,18 +103,20 @@ class Dataset:
         # Small tables are read faster without the files of other layers (each by 1 ms of 3 at 32
         # layers); `examples`, with many row groups, 1 ms more slowly.
         neurons, stats = (
-            columns(table, scan_of(self.source, table, layer))
+            columns(
+                table, scan_of(self.source, table, layer) if table in self.source.files else table
+            )
             for table in ("neurons", "sign_stats")
         )
         return Neuron(
-            model=str(self.manifest.get("model", {}).get("name", "")),
+            model=self.model,
             row=_rows(neurons)[0],
             stats=_rows(stats, "combo"),
             examples=_rows(examples, "combo", "ranking", "rank"),
         )
 
-    def _relation(self, statement: str, values: dict[str, Any]) -> duckdb.DuckDBPyRelation:
-        return self._database.relation(statement, values, self._schema)
+    def _partition(self, table: str, layer: int) -> str:
+        return scan_of(self.source, table, layer) if table in self.source.files else table
 
     @cached_property
     def _tokens(self) -> np.ndarray:
@@ -160,7 +143,9 @@ class Dataset:
         layer = _index("layer", layer)
         if layer not in self.layers:
             there = _span(self.layers)
-            raise GatescopeError(f"layer {layer} is not in this dataset; its layers are {there}")
+            raise GatescopeError(
+                f"layer {layer} is not in this dataset of {self.model}; its layers are {there}"
+            )
         if neuron is None:
             return layer, 0
         neuron = _index("neuron", neuron)
@@ -170,8 +155,8 @@ class Dataset:
                 (self._n_neurons[layer],) = found.fetchall()[0]
         if not 0 <= neuron < self._n_neurons[layer]:
             raise GatescopeError(
-                f"neuron {layer}.{neuron} does not exist; the neurons of layer {layer} are 0 to "
-                f"{self._n_neurons[layer] - 1}"
+                f"neuron {layer}.{neuron} of {self.model} does not exist; the neurons of layer "
+                f"{layer} are 0 to {self._n_neurons[layer] - 1}"
             )
         return layer, neuron
 

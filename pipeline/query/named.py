@@ -16,6 +16,7 @@ A default is written as JSON. Values reach DuckDB as prepared parameters (`$laye
 from __future__ import annotations
 
 import json
+import math
 import operator
 import re
 import reprlib
@@ -45,7 +46,10 @@ def _integer(value: Any) -> int:
 def _number(value: Any) -> float:
     if isinstance(value, bool):
         raise ValueError
-    return float(value)
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
 
 
 def _text(value: Any) -> str:
@@ -63,12 +67,10 @@ def _one_of(names: tuple[str, ...]) -> Callable[[Any], str]:
     return read
 
 
-# What a query is run over: each dataset by itself, or all that are open.
-_SCOPES: Final = ("dataset", "models")
 # What each kind of parameter takes, in words, and how a value or its text is read.
 _KINDS: Final[dict[str, tuple[str, Callable[[Any], Any]]]] = {
     "integer": ("a whole number, 0 or more", _integer),
-    "number": ("a number", _number),
+    "number": ("a finite number", _number),
     "text": ("text", _text),
     "combo": (f"one of {', '.join(COMBO_NAMES)}", _one_of(COMBO_NAMES)),
     "ranking": (f"one of {', '.join(RANKINGS)}", _one_of(RANKINGS)),
@@ -108,8 +110,8 @@ class Parameter:
     def __str__(self) -> str:
         if self.required:
             return f"{self.name}={self.kind.upper()}"
-        shown = "" if self.default is None else self.default
-        return f"[{self.name}={shown or self.kind.upper()}]"
+        shown = self.kind.upper() if self.default is None else self.default
+        return f"[{self.name}={shown}]"
 
 
 @dataclass(frozen=True)
@@ -174,14 +176,13 @@ def parse_query(text: str, path: Path) -> Query:
             raise ValueError(f"{path}: the header needs one `-- {key}:` line")
     if found["name"] != [path.stem]:
         raise ValueError(f"{path}: holds the query {found['name'][0]}, so name the file after it")
-    scopes = found.get("scope", ["dataset"])
-    if len(scopes) != 1 or scopes[0] not in _SCOPES:
-        raise ValueError(f"{path}: the scope is one of {', '.join(_SCOPES)}: {scopes}")
+    if found.get("scope", ["models"]) != ["models"]:
+        raise ValueError(f"{path}: the only scope to name is models, not {found['scope']}")
     return Query(
         name=path.stem,
         question=found["question"][0],
         theme=found["theme"][0],
-        scope=scopes[0],
+        scope="models" if "scope" in found else "dataset",
         parameters=tuple(_parameter(line, path) for line in found.get("parameter", [])),
         columns=tuple(_column(line, path) for line in found.get("column", [])),
         sql="\n".join(lines[n_header:]) + "\n",
