@@ -30,8 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     options, words = parser.parse_known_args(arguments)
-    if "overrides" in options and not any(word.startswith("-") for word in words):
-        options.overrides += words  # those that stand after a -m among them
+    # Those that stand after an option are words like those before it.
+    earlier: list[str] | None = getattr(options, "overrides", getattr(options, "words", None))
+    if earlier is not None and not any(word.startswith("-") for word in words):
+        earlier += words
     elif words:
         parser.error(f"unrecognized arguments: {' '.join(words)}")
     # Read as torch is loaded, which is later. Threads that spin while they wait take the cores from
@@ -86,10 +88,17 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("output", help="the folder or URL that the run writes to")
     status.set_defaults(command=commands.status)
 
-    query = names.add_parser("query", help="ask a dataset; without a name, list the queries")
-    query.add_argument("dataset", help="a folder, a URL or a Hub id")
-    query.add_argument("name", nargs="?", help="a named query")
-    query.add_argument("parameters", nargs="*", metavar="PARAMETER=VALUE")
+    query = names.add_parser(
+        "query",
+        help="ask a dataset, or several; without a name, list the queries",
+        usage="gatescope query [--sql SQL] [--format FORMAT] DATASET... [NAME [PARAM=VALUE...]]",
+    )
+    query.add_argument(
+        "words",
+        nargs="+",
+        metavar="WORD",
+        help="folders, URLs or Hub ids; then a named query and its parameters",
+    )
     query.add_argument("--sql", help="a statement of your own instead of a named query")
     query.add_argument("--format", choices=("table", "csv", "json", "parquet"), default="table")
     query.set_defaults(command=commands.query)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -57,38 +56,30 @@ def _opened(source: str) -> Dataset:
 
 def query(options: argparse.Namespace, console: Console) -> int:
     """`gatescope query`: the named queries, or the result of one, or of SQL."""
-    from pipeline.query import fetch, write_result
+    from pipeline.query import fetch, load_queries, open_dataset, sorted_words, write_result
     from pipeline.view.summary import render_queries
     from pipeline.view.terminal import render_table
 
     out = results()
-    with _opened(options.dataset) as dataset:
+    queries = load_queries()
+    sources, name, parameters = (
+        sorted_words(options.words, queries) if options.sql is None else (options.words, None, {})
+    )
+    with open_dataset(sources if len(sources) > 1 else sources[0]) as opened:
         if options.sql is not None:
-            if options.name is not None:
-                raise GatescopeError(
-                    f"query: both --sql and the query {options.name} are given; give one of them"
-                )
-            relation = dataset.sql(options.sql)
-        elif options.name is None:
-            out.print(render_queries(dataset.queries(), options.dataset))
-            return 0
+            statement, relation = options.sql, opened.sql(options.sql)
+        elif name is not None:
+            statement, relation = queries[name].sql, opened.query(name, **parameters)
         else:
-            relation = dataset.query(options.name, **_parameters(options.parameters))
+            out.print(render_queries(opened.queries(), sources))
+            return 0
+        for note in opened.notes(statement):
+            console.print(f"Note: {note}", markup=False, soft_wrap=True)
         if options.format == "table":
             out.print(render_table(*fetch(relation)))
         else:
             write_result(relation, options.format, sys.stdout.buffer)
     return 0
-
-
-def _parameters(words: Sequence[str]) -> dict[str, str]:
-    pairs = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals or not name:
-            raise GatescopeError(f"query parameter {word!r} is not PARAMETER=VALUE: write n=5")
-        pairs[name] = value
-    return pairs
 
 
 def show(options: argparse.Namespace, console: Console) -> int:

@@ -13,6 +13,7 @@ from pipeline.query.opening import open_dataset
 from pipeline.query.output import RESULT_FORMATS, fetch, write_result
 from pipeline.query.rerun import Activations, Forward, check_rerun
 from pipeline.query.several import Datasets
+from pipeline.query.words import sorted_words
 
 __all__ = [
     "RESULT_FORMATS",
@@ -28,5 +29,6 @@ __all__ = [
     "fetch",
     "load_queries",
     "open_dataset",
+    "sorted_words",
     "write_result",
 ]

@@ -99,13 +99,18 @@ class Parameter:
         """
         if value is None and not self.required and self.default is None:
             return None
-        takes, convert = _KINDS[self.kind]
+        convert = _KINDS[self.kind][1]
         try:
             return convert(value)
         except (ValueError, TypeError, OverflowError) as error:
             raise GatescopeError(
-                f"{self.name}={reprlib.repr(value)} does not fit: give {takes}"
+                f"{self.name}={reprlib.repr(value)} does not fit: give {self.takes}"
             ) from error
+
+    @property
+    def takes(self) -> str:
+        """What a value has to be, in words."""
+        return _KINDS[self.kind][0]
 
     def __str__(self) -> str:
         if self.required:
@@ -140,7 +145,12 @@ class Query:
     @property
     def usage(self) -> str:
         """`top_examples layer=INTEGER neuron=INTEGER [n=5]`."""
-        return " ".join([self.name, *map(str, self.parameters)])
+        return f"{self.name} {self.parameters_usage}".rstrip()
+
+    @property
+    def parameters_usage(self) -> str:
+        """`layer=INTEGER neuron=INTEGER [n=5]`: what has to be given, and what may be."""
+        return " ".join(map(str, self.parameters))
 
     def bind(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """A value for every parameter, the given one or the default.

@@ -21,7 +21,7 @@ _FLAT_TABLES: Final = tuple(name for name in TABLES if name not in LAYER_TABLES)
 _PART: Final = re.compile(
     rf"(?:({'|'.join(LAYER_TABLES)})/layer=(\d+)|({'|'.join(_FLAT_TABLES)}))/part-[^/]*\.parquet"
 )
-_HUB_ID: Final = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(@[\w./-]+)?")
+HUB_ID: Final = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(@[\w./-]+)?")
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _url(name: str) -> str:
     path = Path(name).expanduser()
     # `outputs/demo` may be a folder or a Hub id: a folder where `outputs` is one.
     first = path.parts[0] if path.parts else "."
-    if _HUB_ID.fullmatch(name) and not path.exists() and not Path(first).is_dir():
+    if HUB_ID.fullmatch(name) and not path.exists() and not Path(first).is_dir():
         return f"hf://datasets/{name}"
     return str(path.absolute())
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +16,7 @@ from pipeline.naming import COMBO_NAMES
 if TYPE_CHECKING:
     from pipeline.query import Check, Query
 
+_EXAMPLE: Final = "cosine_vs_gate_frequency"
 # Layers of a summary before the middle ones are left out.
 _MOST_LAYERS: Final = 12
 
@@ -50,17 +53,24 @@ def render_summary(
     return Group(Text(), Text(title, style="bold"), table, Text(), *map(Text, facts))
 
 
-def render_queries(queries: Sequence[Query], dataset: str) -> RenderableType:
-    """What `gatescope query DATASET` lists: the queries by theme, with their parameters."""
+def render_queries(queries: Sequence[Query], datasets: Sequence[str]) -> RenderableType:
+    """What `gatescope query DATASET...` lists: the queries by theme, with their parameters."""
     parts: list[RenderableType] = []
     theme = None
     for query in queries:
         if query.theme != theme:
             theme = query.theme
             parts += [Text(), Text(theme, style="bold")]
-        parts.append(Text(f"  {query.usage}", style="cyan"))
-        parts.append(Text(f"      {query.question}"))
-    example = f"gatescope query {dataset} cosine_vs_gate_frequency"
+        usage = Table.grid(padding=(0, 1, 0, 0))
+        usage.add_row(Text(f"  {query.name}", style="cyan"), Text(query.parameters_usage))
+        parts += [usage, Padding(Text(query.question), (0, 0, 0, 6), expand=False)]
+    parts += [Text(), Text("what a parameter takes", style="bold")]
+    kinds = {p.kind: p.takes for query in queries for p in query.parameters}
+    values = Table.grid(padding=(0, 1, 0, 0))
+    for kind, takes in sorted(kinds.items()):
+        values.add_row(Text(f"  {kind.upper()}"), Text(takes))
+    example = shlex.join(["gatescope", "query", *datasets, _EXAMPLE])
+    parts += [values, Text("  [n=5] may be left out, and is 5 then; [combo=COMBO] is any then")]
     parts += [Text(), Text(f"Next: {example}"), Text("  or: --sql 'select ...', --format csv")]
     return Group(*parts)
 
