@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
+from answers import arguments
 from synthetic import write_synthetic
 
 from pipeline.query import Dataset, fetch, load_queries, open_dataset
@@ -13,19 +13,39 @@ from pipeline.query.named import load_views
 from pipeline.shipped import QUERIES
 
 REQUIRED = {
-    "cosine_vs_gate_frequency",
-    "io_classes_by_layer",
-    "median_cosines_by_layer",
-    "neurons_by_token",
-    "rare_combinations",
-    "sign_frequencies",
-    "top_examples",
-    "unexpected_signs",
-}
-# Values for the parameters that have no default.
-ARGUMENTS: dict[str, dict[str, Any]] = {
-    "top_examples": {"layer": 1, "neuron": 3},
-    "neurons_by_token": {"token": "word3"},
+    "weights": {
+        "class_shares_by_threshold",
+        "cosine_quantiles_by_layer",
+        "cosines",
+        "extreme_cosines",
+        "io_classes",
+        "io_classes_by_layer",
+        "median_cosines_by_layer",
+        "neurons_by_weight_token",
+        "norms_by_layer",
+        "randomness_by_layer",
+        "weight_tokens",
+    },
+    "activations": {
+        "activation_means",
+        "frequency_distribution",
+        "output_norm_by_combination",
+        "rare_combinations",
+        "rarely_or_always_positive_gates",
+        "sign_frequencies",
+    },
+    "weights and activations": {
+        "class_against_baseline",
+        "combination_by_class",
+        "correlations",
+        "cosine_and_gate_frequency",
+        "cosine_vs_gate_frequency",
+        "frequency_and_output_norm",
+        "frequency_matched_baseline",
+        "unexpected_signs",
+    },
+    "examples": {"examples_by_neurons", "neurons_by_token", "peak_tokens", "top_examples"},
+    "across models": {"compare_checkpoints", "compare_models", "models"},
 }
 
 
@@ -37,13 +57,18 @@ def ds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
 
 
 def test_all_required_queries_are_there() -> None:
-    assert set(load_queries()) >= REQUIRED
+    themes: dict[str, set[str]] = {}
+    for query in load_queries().values():
+        themes.setdefault(query.theme, set()).add(query.name)
+    assert set(themes) == set(REQUIRED)
+    for theme, names in REQUIRED.items():
+        assert themes[theme] >= names
 
 
 @pytest.mark.parametrize("name", sorted(load_queries()))
 def test_documented_columns_and_parameters_are_the_real_ones(ds: Dataset, name: str) -> None:
     query = load_queries()[name]
-    relation = ds.query(name, **ARGUMENTS.get(name, {}))
+    relation = ds.query(name, **arguments(name))
     assert relation.columns == [column.name for column in query.columns]
     _, rows = fetch(relation)
     assert rows, "the synthetic dataset answers every query"
