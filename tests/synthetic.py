@@ -34,6 +34,7 @@ from pipeline.schema import (
     NEURONS,
     SIGN_STATS,
     VOCAB,
+    WEIGHT_TABLES,
     corpus_schema,
 )
 
@@ -82,6 +83,10 @@ class Shape:
     dedupe: bool = True
     rankings: tuple[str, ...] = RANKINGS
     weight_k: int = 4
+    threshold: float = 0.5
+    scan: bool = True  # without: weights only
+    gated: bool = True
+    unembedding: bool = True  # whether the model's files hold one
     seed: int = 0
     model: str = "test/synthetic"
     revision: str = "0"
@@ -112,13 +117,28 @@ def write_synthetic(path: Path, shape: Shape | None = None, **changes: Any) -> S
     draft = _Draft(shape, np.random.default_rng(shape.seed))
     draft.vocab = ["<s>", *HOSTILE_TOKENS, *(f" word{i}" for i in range(shape.n_words))]
     _draw_texts(draft)
-    tables: dict[str, Rows] = {name: [] for name in LAYER_TABLES}
+    written = tuple(LAYER_TABLES) if shape.scan else WEIGHT_TABLES
+    tables: dict[str, Rows] = {name: [] for name in written}
     for layer in shape.layers:
-        parts = _layer(draft, layer)
+        parts = {name: rows for name, rows in _layer(draft, layer).items() if name in written}
         for name, rows in parts.items():
             _write(path / name / f"layer={layer}" / "part-0.parquet", rows, LAYER_TABLES[name])
             tables[name] += rows
-    tables["corpus"] = [
+    if shape.scan:
+        tables["corpus"] = _corpus(draft, path)
+    tables["vocab"] = [
+        {"token_id": i, "token": token, "bytes": token.encode() if i else None}
+        for i, token in enumerate(draft.vocab)
+    ]
+    _write(path / "vocab/part-00000.parquet", tables["vocab"], VOCAB)
+    manifest = _manifest(draft, {name: len(rows) for name, rows in tables.items()})
+    (path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return Synthetic(path, shape, manifest, tables)
+
+
+def _corpus(draft: _Draft, path: Path) -> Rows:
+    """The corpus in two part files."""
+    corpus: Rows = [
         {
             "example_id": i,
             "n_tokens": len(ids),
@@ -128,17 +148,10 @@ def write_synthetic(path: Path, shape: Shape | None = None, **changes: Any) -> S
         }
         for i, ids in enumerate(draft.texts)
     ]
-    half = len(draft.texts) // 2
-    for part, rows in enumerate((tables["corpus"][:half], tables["corpus"][half:])):
+    half = len(corpus) // 2
+    for part, rows in enumerate((corpus[:half], corpus[half:])):
         _write(path / f"corpus/part-{part:05d}.parquet", rows, corpus_schema({"url": "string"}))
-    tables["vocab"] = [
-        {"token_id": i, "token": token, "bytes": token.encode() if i else None}
-        for i, token in enumerate(draft.vocab)
-    ]
-    _write(path / "vocab/part-00000.parquet", tables["vocab"], VOCAB)
-    manifest = _manifest(shape, {name: len(rows) for name, rows in tables.items()})
-    (path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-    return Synthetic(path, shape, manifest, tables)
+    return corpus
 
 
 def _draw_texts(draft: _Draft) -> None:
@@ -166,10 +179,13 @@ def _layer(draft: _Draft, layer: int) -> dict[str, Rows]:
     summary["n_flipped"] = sum(row["flipped"] for row in rows)
     summary |= {column: classes[name] for name, column in CLASS_COLUMNS.items()}
     for name in COSINES:
+        if not draft.shape.gated and "gate" in name:
+            continue
         quartiles = np.quantile([row[name] for row in rows], [0.25, 0.5, 0.75]).tolist()
         for place, value in zip(("q1", "median", "q3"), quartiles, strict=True):
             summary[f"{place}_{name}"] = value
-        summary |= {f"mismatched_low_{name}": -0.13, f"mismatched_high_{name}": 0.13}
+        if len(rows) > 1:
+            summary |= {f"mismatched_low_{name}": -0.13, f"mismatched_high_{name}": 0.13}
     summary |= {"randomness_low": -0.12, "randomness_high": 0.12}
     summary |= {"mismatched_n_pairs": len(rows) * (len(rows) - 1), "mismatched_error": 0.0}
     parts["layers"] = [summary]
@@ -181,6 +197,10 @@ def _weight_tokens(draft: _Draft, layer: int, neuron: int) -> Rows:
     rows: Rows = []
     for weight, matrix in product(WEIGHTS, MATRICES):
         if (weight, matrix) == ("out", "embedding"):
+            continue
+        if (weight == "gate" and not draft.shape.gated) or (
+            matrix == "unembedding" and not draft.shape.unembedding
+        ):
             continue
         scores = np.round(draft.rng.normal(size=len(draft.vocab)), 1).astype(np.float32)
         for side in SIDES:
@@ -200,17 +220,31 @@ def _weights(draft: _Draft, layer: int, neuron: int) -> dict[str, Any]:
     if flipped:
         gate_in, gate_out = -gate_in, -gate_out
     gate_norm, in_norm, out_norm = draft.rng.uniform(0.5, 2, 3).tolist()
+    t = draft.shape.threshold
+    if not draft.shape.gated:
+        return {
+            "layer": layer, "neuron": neuron, "flipped": False, "cos_gate_in": None,
+            "cos_gate_out": None, "cos_in_out": in_out, "norm_gate": None, "norm_in": in_norm,
+            "norm_out": out_norm, "io_class": vanilla_class(in_out, t),
+        }  # fmt: skip
     return {
         "layer": layer, "neuron": neuron, "flipped": flipped,
         "cos_gate_in": gate_in, "cos_gate_out": gate_out, "cos_in_out": in_out,
         "norm_gate": gate_norm, "norm_in": in_norm, "norm_out": out_norm,
-        "io_class": io_class(gate_in, gate_out, in_out),
+        "io_class": io_class(gate_in, gate_out, in_out, t),
     }  # fmt: skip
 
 
-def io_class(gate_in: float, gate_out: float, in_out: float) -> str:
+def vanilla_class(in_out: float, t: float = 0.5) -> str:
+    """The class of a neuron without a gate."""
+    if abs(in_out) <= t:
+        return "orthogonal output"
+    return "enrichment" if in_out > 0 else "depletion"
+
+
+def io_class(gate_in: float, gate_out: float, in_out: float, t: float = 0.5) -> str:
     """The class of DESIGN section 2, written out."""
-    a = [1 if x > 0.5 else -1 if x < -0.5 else 0 for x in (gate_in, gate_out, in_out)]
+    a = [1 if x > t else -1 if x < -t else 0 for x in (gate_in, gate_out, in_out)]
     names = {
         (1, 1): "enrichment", (1, 0): "conditional enrichment", (0, 1): "proportional change",
         (0, 0): "orthogonal output", (-1, 1): "depletion", (-1, 0): "conditional depletion",
@@ -306,7 +340,8 @@ def rewrite(path: Path, change: Any) -> None:
     pq.write_table(table, path, row_group_size=1 << 20)
 
 
-def _manifest(shape: Shape, tables: dict[str, int]) -> dict[str, Any]:
+def _manifest(draft: _Draft, tables: dict[str, int]) -> dict[str, Any]:
+    shape = draft.shape
     scan = {
         name: asdict(shape)[name]
         for name in ("k", "spare", "skip_bos", "canonical_signs", "dedupe")
@@ -315,20 +350,26 @@ def _manifest(shape: Shape, tables: dict[str, int]) -> dict[str, Any]:
         "rankings": list(shape.rankings),
         "window": {"before": shape.before, "after": shape.after},
     }
-    return {
+    corpus = {
+        "name": "random",
+        "n_examples": len(draft.texts),
+        "n_tokens": sum(map(len, draft.texts)),
+    }
+    return ({"corpus": corpus} if shape.scan else {}) | {
         "model": {
             "name": shape.model,
             "revision": shape.revision,
             "act_fn": "silu",
-            "gated": True,
+            "gated": shape.gated,
             "layers": list(shape.layers),
             "n_layers": max(shape.layers) + 1,
             "n_neurons": [shape.n_neurons] * len(shape.layers),
             "d_model": 64,
+            "d_vocab": len(draft.vocab),
         },
         "config": {
-            "scan": {"name": "default", **scan},
-            "weights": {"threshold": 0.5, "k": shape.weight_k},
+            "scan": {"name": "default" if shape.scan else "none", **scan},
+            "weights": {"threshold": shape.threshold, "k": shape.weight_k},
             "corpus": {"name": "random", "max_length": shape.max_length},
             "seed": shape.seed,
         },

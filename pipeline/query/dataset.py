@@ -78,7 +78,7 @@ class Dataset(Opened):
         scan = (self.manifest.get("config") or {}).get("scan") or {}
         why = "it was made with scan=none" if scan.get("name") == "none" else "none was written"
         missing = ", ".join(absent)
-        return [f"{self.model} has no {missing} ({why}): no rows, or nulls"] if absent else []
+        return [f"{self.model} has no {missing} ({why}): what comes of it is left out"] if absent else []
 
     def neuron(self, layer: SupportsIndex, neuron: SupportsIndex) -> Neuron:
         """One neuron with its statistics and examples; reads its layer's partitions only.

@@ -39,7 +39,7 @@ def sorted_words(words: Sequence[str], queries: Collection[str]) -> Words:
             f"{words[0]} NAME {odd[0]}"
         )
     misspelt = odd[n_before_values - 1]
-    raise GatescopeError(f"{unknown('query', misspelt, queries)} (nor is there such a dataset)")
+    raise GatescopeError(unknown("query or dataset", misspelt, queries))
 
 
 def _is_place(word: str) -> bool:

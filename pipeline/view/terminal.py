@@ -60,8 +60,11 @@ def render_neuron(neuron: Neuron, *, ranking: str = "post", n: int = 3) -> Rende
 
     Its weights, its four combinations, and of each the first `n` examples by `ranking`, a line
     each: score, the tokens around the peak, `example_id:position` and `+3` for three duplicates.
+    The weights alone where nothing was scanned.
     """
-    parts: list[RenderableType] = [_header(neuron), Text(), _combinations(neuron)]
+    parts: list[RenderableType] = [_header(neuron)]
+    if neuron.stats:
+        parts += [Text(), _combinations(neuron)]
     for combo in COMBO_NAMES:
         entries = neuron.list_of(combo, ranking)[:n]
         if entries:
