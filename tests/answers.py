@@ -74,14 +74,15 @@ def neurons_with_frequencies(made: Synthetic) -> pd.DataFrame:
     """One row a neuron: its weights and all its frequencies."""
     stats = frame(made, "sign_stats")
     counts = stats.pivot(index=["layer", "neuron"], columns="combo", values="count")
-    shares = counts / stats["n_tokens"].iloc[0]
-    shares = shares.rename(columns=FREQUENCIES)
-    pp, pn, np_, nn = (shares[name] for name in FREQUENCIES.values())
-    shares = shares.assign(
+    counts = counts.rename(columns=FREQUENCIES)
+    pp, pn, np_, nn = (counts[name] for name in FREQUENCIES.values())
+    # Counts are summed up before they are divided: rounding would part what ties.
+    counts = counts.assign(
         gate_positive_frequency=pp + pn,
         in_positive_frequency=pp + np_,
         agreement_frequency=pp + nn,
     )
+    shares = counts / stats["n_tokens"].iloc[0]
     return frame(made, "neurons").merge(shares.reset_index(), on=["layer", "neuron"])
 
 

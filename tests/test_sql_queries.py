@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from answers import rows_of
 from synthetic import Synthetic, rewrite, write_synthetic
 
 from pipeline.naming import COMBO_NAMES
@@ -24,11 +25,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
 def ds(made: Synthetic) -> Iterator[Dataset]:
     with open_dataset(made.path) as dataset:
         yield dataset
-
-
-def rows_of(ds: Dataset, name: str, **parameters: Any) -> list[dict[str, Any]]:
-    names, rows = fetch(ds.query(name, **parameters))
-    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def counts(made: Synthetic) -> dict[tuple[int, int], dict[str, int]]:
