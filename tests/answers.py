@@ -5,8 +5,6 @@ The frames are calculated from the rows of a synthetic dataset, apart from any S
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -103,42 +101,3 @@ def change_layers(made: Synthetic, table: str, change: Callable[[pa.Table], pa.T
     """Replace every layer's part of a table."""
     for layer in made.shape.layers:
         rewrite(made.path / table / f"layer={layer}" / "part-0.parquet", change)
-
-
-def forget_the_scan(made: Synthetic) -> None:
-    """Make it the dataset of a run with scan=none."""
-    manifest = json.loads((made.path / "manifest.json").read_text("utf-8"))
-    for table in ("sign_stats", "examples", "corpus"):
-        shutil.rmtree(made.path / table)
-        del manifest["tables"][table]
-    manifest["config"]["scan"] = {"name": "none"}
-    (made.path / "manifest.json").write_text(json.dumps(manifest), "utf-8")
-
-
-def forget_the_gate(made: Synthetic) -> None:
-    """Make it the dataset of a model without a gate, which is one without a scan too."""
-    forget_the_scan(made)
-    manifest = json.loads((made.path / "manifest.json").read_text("utf-8"))
-    manifest["model"]["gated"] = False
-    (made.path / "manifest.json").write_text(json.dumps(manifest), "utf-8")
-    n = made.shape.n_neurons
-    for layer in made.shape.layers:
-        cosines = [r["cos_in_out"] for r in made.tables["neurons"] if r["layer"] == layer]
-        nothing = dict.fromkeys(("cos_gate_in", "cos_gate_out", "norm_gate"), [None] * n)
-        classes = [vanilla_class(x, 0.5) for x in cosines]
-        set_columns(made, "neurons", layer, flipped=[False] * n, io_class=classes, **nothing)
-        set_columns(made, "layers", layer, **{
-            f"{what}_{cosine}": [None]
-            for what in ("q1", "median", "q3", "mismatched_low", "mismatched_high")
-            for cosine in ("cos_gate_in", "cos_gate_out")
-        })  # fmt: skip
-    change_layers(
-        made, "weight_tokens", lambda t: t.filter(pa.compute.not_equal(t["weight"], "gate"))
-    )
-
-
-def vanilla_class(in_out: float, threshold: float) -> str:
-    """The class of a neuron without a gate."""
-    if in_out > threshold:
-        return "enrichment"
-    return "depletion" if in_out < -threshold else "orthogonal output"

@@ -13,7 +13,6 @@ import pytest
 from answers import (
     FREQUENCIES,
     answer,
-    forget_the_scan,
     frame,
     neurons_with_frequencies,
     rows_of,
@@ -114,8 +113,7 @@ def test_class_against_baseline(made: Synthetic, ds: Dataset) -> None:
 
 
 def test_without_a_scan_no_neuron_is_paired(tmp_path: Path) -> None:
-    made = write_synthetic(tmp_path / "ds", n_neurons=30)
-    forget_the_scan(made)
+    made = write_synthetic(tmp_path / "ds", n_neurons=30, scan=False)
     with open_dataset(made.path) as ds:
         pairs = rows_of(ds, "frequency_matched_baseline", io_class=CLASS)
         compared = rows_of(ds, "class_against_baseline", io_class=CLASS)

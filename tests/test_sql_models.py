@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from answers import answer, assert_same, forget_the_gate, frame, neurons_with_frequencies, rows_of
+from answers import answer, assert_same, frame, neurons_with_frequencies, rows_of
 from synthetic import Synthetic, write_synthetic
 
 from pipeline.naming import IO_CLASSES
@@ -79,10 +79,15 @@ def test_compare_models(three: list[Synthetic], ds: Datasets) -> None:
 
 def test_compare_models_with_one_layer_and_without_a_gate(tmp_path: Path) -> None:
     small = write_synthetic(tmp_path / "small", layers=(0,), n_neurons=5)
-    vanilla = write_synthetic(tmp_path / "vanilla", n_neurons=9, model="test/vanilla")
-    forget_the_gate(vanilla)
+    vanilla = write_synthetic(
+        tmp_path / "vanilla", n_neurons=9, model="test/vanilla", scan=False, gated=False
+    )
     with open_dataset([small.path, vanilla.path]) as ds:
         one, *two = rows_of(ds, "compare_models")
+        scanned, unscanned = rows_of(ds, "models")
+    assert (scanned["gated"], unscanned["gated"]) == (True, False)
+    assert scanned["n_tokens"] == small.manifest["corpus"]["n_tokens"]
+    assert unscanned["n_tokens"] is None
     assert one["relative_depth"] == 0
     assert one["mean_gate_positive_frequency"] is not None
     assert [row["relative_depth"] for row in two] == [0, 1]

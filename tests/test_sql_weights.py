@@ -9,16 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from answers import (
-    answer,
-    assert_same,
-    forget_the_gate,
-    frame,
-    rows_of,
-    set_columns,
-    vanilla_class,
-)
-from synthetic import Synthetic, write_synthetic
+from answers import answer, assert_same, frame, rows_of, set_columns
+from synthetic import Synthetic, io_class, vanilla_class, write_synthetic
 
 from pipeline.query import Dataset, open_dataset
 
@@ -37,27 +29,11 @@ def ds(made: Synthetic) -> Iterator[Dataset]:
         yield dataset
 
 
-def class_at(neuron: Any, threshold: float) -> str:
-    """The class of DESIGN section 2 at any threshold."""
-
-    def a(x: float) -> int:
-        return 1 if x > threshold else -1 if x < -threshold else 0
-
-    gate_in, gate_out, in_out = (a(neuron[c]) for c in COSINES)
-    if in_out == 0:
-        name = "proportional change" if gate_out else "orthogonal output"
-    else:
-        name = "enrichment" if in_out == 1 else "depletion"
-        name = name if gate_out else f"conditional {name}"
-    typical = gate_in == gate_out * in_out or (in_out, gate_out) == (0, 0)
-    return name if typical else f"atypical {name}"
-
-
 def wanted_shares(neurons: pd.DataFrame) -> dict[Any, float]:
     """Number and share by layer (None: all), threshold and class."""
     found = {}
     for threshold in THRESHOLDS:
-        classes = neurons.apply(class_at, axis=1, threshold=threshold)
+        classes = neurons.apply(lambda n, t=threshold: io_class(*n[COSINES], t), axis=1)
         for layer in (None, *neurons["layer"].unique()):
             of_layer = classes if layer is None else classes[neurons["layer"] == layer]
             for name, n in of_layer.value_counts().items():
@@ -144,8 +120,7 @@ def test_classes_where_cosines_are_no_numbers(tmp_path: Path) -> None:
 
 
 def test_classes_without_a_gate(tmp_path: Path) -> None:
-    made = write_synthetic(tmp_path / "ds", n_neurons=30)
-    forget_the_gate(made)
+    made = write_synthetic(tmp_path / "ds", n_neurons=30, scan=False, gated=False)
     with open_dataset(made.path) as ds:
         found = found_shares(rows_of(ds, "class_shares_by_threshold"))
         classes = {row["io_class"] for row in rows_of(ds, "io_classes")}
