@@ -42,13 +42,21 @@ def broken(path: Path) -> dict[str, Check]:
         {"layers": (3, 7), "rankings": ("post", "in", "gate"), "seed": 5},
         {"before": 0, "after": 0, "n_examples": 3, "n_neurons": 1},
         {"max_length": 2, "seed": 1},
+        {"threshold": 0.3, "seed": 2},
+        {"weight_k": 100},
+        {"weight_k": 0},
+        {"scan": False},
+        {"scan": False, "layers": (2, 5), "canonical_signs": False, "unembedding": False},
+        {"scan": False, "gated": False, "threshold": 0.4, "n_neurons": 40},
+        {"scan": False, "gated": False, "unembedding": False, "n_neurons": 1},
     ],
 )
 def test_hold_for_a_dataset_made_by_the_definitions(tmp_path: Path, changes: Any) -> None:
     write_synthetic(tmp_path / "ds", **changes)
     found = checks(tmp_path / "ds")
     assert {check.name: check.violations for check in found if not check.ok} == {}
-    assert all(check.n_rows > 0 for check in found)
+    empty = {check.name.split(".")[0] for check in found if not check.n_rows}
+    assert empty == (set() if changes.get("weight_k", 1) else {"weight_tokens"})
     assert len({check.name for check in found}) == len(found)
 
 
@@ -143,6 +151,33 @@ def same_text(path: Path) -> None:
     same_position(path)
 
 
+def lowered(path: Path) -> None:
+    """The first list of highest tokens lies 100 lower."""
+
+    def changed(rows: pa.Table) -> pa.Table:
+        values = rows.to_pylist()
+        for row in values[:4]:
+            row["score"] -= 100
+        return pa.Table.from_pylist(values, schema=rows.schema)
+
+    rewrite(path / "weight_tokens/layer=1/part-0.parquet", changed)
+
+
+def first_token(path: Path) -> int:
+    rows = pq.ParquetFile(path / "weight_tokens/layer=1/part-0.parquet").read()
+    return int(rows["token_id"][0].as_py())
+
+
+def without(table: str, **where: Any) -> Damage:
+    """Without the rows of layer 1 that have these values."""
+
+    def changed(rows: pa.Table) -> pa.Table:
+        kept = [r for r in rows.to_pylist() if any(r[key] != v for key, v in where.items())]
+        return pa.Table.from_pylist(kept, schema=rows.schema)
+
+    return lambda path: rewrite(path / f"{table}/layer=1/part-0.parquet", changed)
+
+
 PEAK: dict[str, Any] = {"neuron": 1, "ranking": "post", "rank": 0}
 # By the name of the check, what breaks it.
 DAMAGES: dict[str, Damage] = {
@@ -153,6 +188,7 @@ DAMAGES: dict[str, Damage] = {
     "row_groups": row_groups_of_three,
     "partitions.layer": cell("layers", "layer", lambda v, _: 0),
     "neurons.index": without_row("neurons/layer=1/part-0.parquet"),
+    "neurons.gates": cell("neurons", "norm_gate", lambda v, _: None),
     "neurons.cosines": cell("neurons", "cos_gate_out", lambda v, _: float("nan")),
     "neurons.norms": cell("neurons", "norm_out", lambda v, _: -v),
     "neurons.class_name": cell("neurons", "io_class", lambda v, _: "strengthening"),
@@ -192,7 +228,22 @@ DAMAGES: dict[str, Damage] = {
     "layers.neurons": cell("layers", "n_flipped", lambda v, _: v + 1),
     "layers.classes": cell("layers", "n_depletion", lambda v, _: v + 1),
     "layers.medians": cell("layers", "median_cos_in_out", lambda v, _: v + 1e-6),
+    "layers.quartiles": cell("layers", "q3_cos_gate_out", lambda v, _: v + 1e-6),
     "layers.randomness": cell("layers", "randomness_high", lambda v, _: None),
+    "layers.mismatched": cell("layers", "mismatched_low_cos_in_out", lambda v, _: 0.5),
+    "layers.mismatched_n_pairs": cell("layers", "mismatched_n_pairs", lambda v, _: 0),
+    "layers.mismatched_error": cell("layers", "mismatched_error", lambda v, _: -1e-9),
+    "weight_tokens.list": cell("weight_tokens", "matrix", lambda v, _: "embedding", weight="out"),
+    "weight_tokens.rank": cell("weight_tokens", "rank", lambda v, _: 4, rank=3),
+    "weight_tokens.score": cell("weight_tokens", "score", lambda v, _: float("nan"), rank=3),
+    "weight_tokens.order": cell("weight_tokens", "score", lambda v, _: 9.0, rank=1, side="highest"),
+    "weight_tokens.token_id": cell("weight_tokens", "token_id", lambda v, _: 33),
+    "weight_lists.lists": without("weight_tokens", neuron=2, weight="out", side="lowest"),
+    "weight_lists.length": without("weight_tokens", neuron=2, weight="out", rank=3),
+    "weight_lists.tokens": lambda path: cell(
+        "weight_tokens", "token_id", lambda v, row: first_token(path), rank=1
+    )(path),
+    "weight_lists.ends": lowered,
     "corpus.n_tokens": cell("corpus", "n_tokens", lambda v, _: v + 1),
     "corpus.max_length": in_manifest(lambda m: m["config"]["corpus"].update(max_length=5)),
     "corpus.input_ids": cell("corpus", "input_ids", lambda v, _: [*v[:-1], 10_000]),
@@ -214,6 +265,152 @@ def test_fails_where_it_should(made: Synthetic, tmp_path: Path, name: str) -> No
         check = next(check for check in check_invariants(ds) if check.name == name)
     assert check.n_violations >= len(check.violations) > 0
     assert all(0 < len(text) < 300 and "\n" not in text for text in check.violations)
+
+
+UNGATED: dict[str, Any] = {"scan": False, "gated": False, "layers": (1,)}
+LOW = cell("weight_tokens", "score", lambda v, _: -9.0, rank=1, side="lowest")
+# What is wrong in some datasets only: their changes, the damage, the checks that fail.
+OTHERS: dict[str, tuple[dict[str, Any], Damage, set[str]]] = {
+    "lowest_fall": ({}, LOW, {"weight_tokens.order"}),
+    "lowest_above_all": (
+        {"scan": False},
+        cell("weight_tokens", "score", lambda v, _: 9.0, rank=3, side="lowest"),
+        {"weight_lists.ends"},
+    ),
+    "rank_is_null": (
+        {},
+        cell("weight_tokens", "rank", lambda v, _: None, rank=3),
+        {"weight_tokens.rank", "stored.order"},
+    ),
+    "neuron_of_no_row": (
+        {"scan": False, "layers": (1,)},
+        cell("weight_tokens", "neuron", lambda v, _: 8, neuron=7, weight="out"),
+        {"weight_tokens.rank", "weight_lists.lists", "weight_lists.length", "stored.order"},
+    ),
+    "no_lists_of_a_neuron": (
+        {},
+        without("weight_tokens", neuron=3),
+        {"row_counts", "weight_lists.lists"},
+    ),
+    "unembedding_of_some": (
+        {},
+        without("weight_tokens", neuron=3, matrix="unembedding"),
+        {"row_counts", "weight_lists.lists"},
+    ),
+    "unembedding_of_none_but_the_first": (
+        {"unembedding": False},
+        cell("weight_tokens", "matrix", lambda v, _: "unembedding", neuron=0, rank=3),
+        {"weight_tokens.rank", "weight_lists.lists", "weight_lists.length", "stored.order"},
+    ),
+    "lists_without_k": (
+        {"weight_k": 1},
+        in_manifest(lambda m: m["config"]["weights"].update(k=0)),
+        {"weight_tokens.rank", "weight_lists.lists", "weight_lists.length"},
+    ),
+    "another_threshold": (
+        {"n_neurons": 40},
+        in_manifest(lambda m: m["config"]["weights"].update(threshold=0.3)),
+        {"neurons.class"},
+    ),
+    "gate_of_the_ungated": (
+        UNGATED,
+        cell("neurons", "cos_gate_in", lambda v, _: 0.3),
+        {"neurons.gates"},
+    ),
+    "class_of_the_gated": (
+        UNGATED,
+        cell("neurons", "io_class", lambda v, _: "conditional depletion"),
+        {"neurons.class_name", "neurons.class", "layers.classes"},
+    ),
+    "class_of_the_ungated": (
+        UNGATED,
+        cell("neurons", "cos_in_out", lambda v, _: -v, io_class="enrichment"),
+        {"neurons.class", "layers.medians", "layers.quartiles"},
+    ),
+    "flip_of_the_ungated": (
+        UNGATED,
+        cell("neurons", "flipped", lambda v, _: True),
+        {"neurons.flipped", "layers.neurons"},
+    ),
+    "median_of_the_ungated": (
+        UNGATED,
+        cell("layers", "median_cos_gate_in", lambda v, _: 0.1),
+        {"layers.medians"},
+    ),
+    "interval_of_the_ungated": (
+        UNGATED,
+        cell("layers", "mismatched_high_cos_gate_in", lambda v, _: 0.1),
+        {"layers.mismatched"},
+    ),
+    "lists_of_no_gate": (
+        UNGATED,
+        cell("weight_tokens", "weight", lambda v, _: "gate", rank=3),
+        {"weight_tokens.list", "weight_tokens.rank", "weight_lists.lists", "weight_lists.length",
+         "stored.order"},
+    ),
+    "interval_of_one_neuron": (
+        {"n_neurons": 1},
+        cell("layers", "mismatched_low_cos_in_out", lambda v, _: -0.1),
+        {"layers.mismatched"},
+    ),
+    "pairs_of_one_neuron": (
+        {"n_neurons": 1},
+        cell("layers", "mismatched_n_pairs", lambda v, _: 1),
+        {"layers.mismatched_n_pairs"},
+    ),
+    "no_interval": (
+        {},
+        cell("layers", "mismatched_high_cos_gate_out", lambda v, _: None),
+        {"layers.mismatched"},
+    ),
+    "no_error": (
+        {},
+        cell("layers", "mismatched_error", lambda v, _: float("nan")),
+        {"layers.mismatched_error"},
+    ),
+    "no_table_in_the_manifest": (
+        {},
+        in_manifest(lambda m: m["tables"].pop("weight_tokens")),
+        {"manifest", "files"},
+    ),
+    "no_threshold": (
+        UNGATED,
+        in_manifest(lambda m: m["config"]["weights"].pop("threshold")),
+        {"manifest"},
+    ),
+    "not_told_whether_gated": ({}, in_manifest(lambda m: m["model"].pop("gated")), {"manifest"}),
+    "scanned_tables_of_no_scan": (
+        {},
+        in_manifest(lambda m: m["config"]["scan"].update(name="none")),
+        {"row_counts"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_fails_for_such_datasets(tmp_path: Path, name: str) -> None:
+    changes, damage, wanted = OTHERS[name]
+    write_synthetic(tmp_path / "ds", **({"layers": (0, 1)} | changes))
+    damage(tmp_path / "ds")
+    assert set(broken(tmp_path / "ds")) == wanted
+
+
+def test_a_table_that_the_manifest_does_not_name(tmp_path: Path) -> None:
+    path = write_synthetic(tmp_path / "ds", scan=False).path
+    scanned = write_synthetic(tmp_path / "scanned").path
+    shutil.copytree(scanned / "sign_stats", path / "sign_stats")
+    assert broken(path)["files"].violations == ("sign_stats is no table that the manifest names",)
+    shutil.rmtree(path / "sign_stats")
+    shutil.rmtree(path / "weight_tokens")
+    assert broken(path)["files"].violations == ("weight_tokens has no part-*.parquet",)
+
+
+def test_the_tables_of_weights_alone_are_checked(tmp_path: Path) -> None:
+    found = checks(write_synthetic(tmp_path / "ds", scan=False).path)
+    assert {check.name.split(".")[0] for check in found} == {
+        "manifest", "files", "schema", "row_counts", "row_groups", "partitions", "neurons",
+        "stored", "layers", "weight_tokens", "weight_lists", "vocab",
+    }  # fmt: skip
 
 
 def test_violations_name_the_row(made: Synthetic, tmp_path: Path) -> None:

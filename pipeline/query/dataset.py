@@ -77,8 +77,8 @@ class Dataset(Opened):
         absent = [t for t in self.source.absent if t in self._database.tables_read(statement)]
         scan = (self.manifest.get("config") or {}).get("scan") or {}
         why = "it was made with scan=none" if scan.get("name") == "none" else "none was written"
-        missing = ", ".join(absent)
-        return [f"{self.model} has no {missing} ({why}): what comes of it is left out"] if absent else []
+        left_out = f"{self.model} has no {', '.join(absent)} ({why}): what comes of it is left out"
+        return [left_out] if absent else []
 
     def neuron(self, layer: SupportsIndex, neuron: SupportsIndex) -> Neuron:
         """One neuron with its statistics and examples; reads its layer's partitions only.

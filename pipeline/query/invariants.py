@@ -51,9 +51,9 @@ def check_invariants(ds: Dataset) -> Iterator[Check]:
         yield check
     if not sound:
         return
-    yield _row_counts(ds)
-    yield _row_groups(ds)
     facts = Facts.of(ds.manifest)
+    yield _row_counts(ds, facts)
+    yield _row_groups(ds, facts)
     for population in populations(facts):
         yield from _check_population(ds, population)
 
@@ -66,15 +66,21 @@ def _check(name: str, sentence: str, n_rows: int, violations: Iterable[str]) -> 
 def _manifest(ds: Dataset) -> Check:
     missing = Facts.missing(ds.manifest)
     violations = [f"manifest.json lacks {key}" for key in missing]
-    return _check("manifest", "the manifest holds the settings that the checks need", 1, violations)
+    sentence = "the manifest holds the settings and names the tables that the checks need"
+    return _check("manifest", sentence, 1, violations)
 
 
 def _files(ds: Dataset) -> Check:
     source = ds.source
     violations = [f"{name} is no part of a table" for name in source.strays]
-    for table in TABLES:
-        if table not in source.files:
-            violations.append(f"{table} has no part-*.parquet")
+    violations += [
+        f"{table} has no part-*.parquet"
+        for table in ds.manifest["tables"]
+        if table in TABLES and table not in source.files
+    ]
+    for table in source.files:
+        if table not in ds.manifest["tables"]:
+            violations.append(f"{table} is no table that the manifest names")
         elif table in LAYER_TABLES:
             violations += [
                 f"{table} has no layer={layer}"
@@ -82,7 +88,7 @@ def _files(ds: Dataset) -> Check:
                 if not source.layer_files(table, layer)
             ]
     n_files = sum(map(len, source.files.values())) + len(source.strays)
-    sentence = "every table has its files, one partition a layer, and there are no others"
+    sentence = "every table that the manifest names has its files, and there are no others"
     return _check("files", sentence, n_files, violations)
 
 
@@ -123,11 +129,15 @@ def _column(column: _Column) -> str:
     return " ".join(column) if column else "absent"
 
 
-def _row_counts(ds: Dataset) -> Check:
+def _row_counts(ds: Dataset, facts: Facts) -> Check:
     said = ds.manifest["tables"]
-    violations = [f"the manifest counts {name}, no table" for name in said if name not in TABLES]
+    violations = [
+        f"the manifest counts {name}, no table of such a dataset"
+        for name in said
+        if name not in facts.tables
+    ]
     n_rows = 0
-    for table in TABLES:
+    for table in facts.tables:
         (n,) = _rows(ds, f'select count(*) from "{table}"')[0]
         n_rows += n
         if said.get(table) != n:
@@ -136,17 +146,18 @@ def _row_counts(ds: Dataset) -> Check:
     return _check("row_counts", sentence, n_rows, violations)
 
 
-def _row_groups(ds: Dataset) -> Check:
+def _row_groups(ds: Dataset, facts: Facts) -> Check:
     violations: list[str] = []
     n_rows = 0
-    for table in ("sign_stats", "examples"):
+    tables = [t for t in ("sign_stats", "examples", "weight_tokens") if t in facts.tables]
+    for table in tables:
         for path in ds.source.files[table]:
             found = _rows(
                 ds,
                 "select row_group_id, stats_min_value::int as low, stats_max_value::int as high, "
                 "lag(high) over (order by row_group_id) as before "
                 f"from parquet_metadata({quoted(path)}) "
-                # A layer without examples has one group, of no rows.
+                # A layer without rows has one group, of no rows.
                 "where path_in_schema = 'neuron' and row_group_num_rows > 0",
             )
             n_rows += len(found)
@@ -155,7 +166,7 @@ def _row_groups(ds: Dataset) -> Check:
                 for group, low, high, before in found
                 if low is None or high is None or (before is not None and low <= before)
             ]
-    sentence = "row groups of sign_stats and examples hold whole neurons and have statistics"
+    sentence = f"row groups of {', '.join(tables)} hold whole neurons and have statistics"
     return _check("row_groups", sentence, n_rows, violations)
 
 
@@ -202,7 +213,7 @@ def _sources(ds: Dataset, population: Population) -> Iterator[str]:
             f"{table}_files": ", ".join(map(quoted, ds.source.layer_files(table, layer)))
             for table in LAYER_TABLES
         }
-        yield population.source.format(layer=layer, **files)
+        yield population.source.format(layer=layer, first_layer=ds.layers[0], **files)
 
 
 def _rows(ds: Dataset, statement: str) -> list[tuple[Any, ...]]:

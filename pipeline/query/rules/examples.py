@@ -6,13 +6,13 @@ from typing import Final
 
 from pipeline.naming import DUPLICATE_CONTEXT
 from pipeline.query.rules.neurons import SIGNS
-from pipeline.query.rules.rule import POSITIVE, Facts, Population, Rule, strings
+from pipeline.query.rules.rule import POSITIVE, Population, Rule, ScanFacts, strings
 
 # Tokens from the start of a block to that of the next.
 _BLOCK: Final = 64
 
 
-def examples(facts: Facts) -> Population:
+def examples(facts: ScanFacts) -> Population:
     """Entries by themselves, against the corpus."""
     # A join copies a text's whole list of tokens for each of its rows, so the texts are cut into
     # blocks first, each with the tokens of every window that begins in it.
@@ -102,7 +102,7 @@ def examples(facts: Facts) -> Population:
     )
 
 
-def ranked(facts: Facts) -> Population:
+def ranked(facts: ScanFacts) -> Population:
     """Entries against the one before them."""
     source = """
         select
@@ -134,7 +134,7 @@ def ranked(facts: Facts) -> Population:
     )
 
 
-def lists(facts: Facts) -> Population:
+def lists(facts: ScanFacts) -> Population:
     """Lists as a whole."""
     if facts.before >= DUPLICATE_CONTEXT:
         tokens, peak = "e.token_ids", 'e."position" - e.window_start + 1'

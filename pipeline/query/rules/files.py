@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from pipeline.naming import COMBO_NAMES
-from pipeline.query.rules.rule import Facts, Population, Rule, strings
+from typing import Final
+
+from pipeline.naming import COMBO_NAMES, MATRICES, SIDES, WEIGHTS
+from pipeline.query.rules.rule import Facts, Population, Rule, ScanFacts, strings
+from pipeline.schema import LAYER_TABLES
+
+_CONTIGUOUS: Final = "row_number() over (order by {0}) - 1 as place"
 
 
-def partitions() -> Population:
+def partitions(facts: Facts) -> Population:
     """Rows of all partitions against their folder."""
-    tables = ("neurons", "sign_stats", "examples", "layers")
+    tables = [table for table in facts.tables if table in LAYER_TABLES]
     source = " union all ".join(
         f"select '{table}' as table_name, {{layer}} as folder, layer "
         f"from read_parquet([{{{table}_files}}], hive_partitioning = false)"
@@ -20,14 +25,20 @@ def partitions() -> Population:
 
 def stored_order(facts: Facts) -> Population:
     """Rows against the one before them in their file."""
-    combo = f"list_position([{strings(COMBO_NAMES)}], combo)"
-    ranking = f"list_position([{strings(tuple(sorted(facts.rankings)))}], ranking)"
+    combo = _place("combo", COMBO_NAMES)
     keys = {
         "neurons": "neuron::bigint",
-        "sign_stats": f"neuron::bigint * {len(COMBO_NAMES)} + {combo}",
-        "examples": f"((neuron::bigint * {len(COMBO_NAMES)} + {combo}) * {len(facts.rankings)} "
-        f'+ {ranking}) * {facts.k} + "rank"',
+        "weight_tokens": f"(((neuron::bigint * {len(WEIGHTS)} + {_place('weight', WEIGHTS)}) "
+        f"* {len(MATRICES)} + {_place('matrix', MATRICES)}) * {len(SIDES)} "
+        f'+ {_place("side", SIDES)}) * {max(facts.weight_k, 1)} + "rank"',
     }
+    if facts.scan:
+        rankings = tuple(sorted(facts.scan.rankings))
+        keys |= {
+            "sign_stats": f"neuron::bigint * {len(COMBO_NAMES)} + {combo}",
+            "examples": f"((neuron::bigint * {len(COMBO_NAMES)} + {combo}) * {len(rankings)} "
+            f'+ {_place("ranking", rankings)}) * {facts.scan.k} + "rank"',
+        }
     source = " union all ".join(
         f"select '{table}' as table_name, {{layer}} as layer, neuron, {key} as place, lag(place) "
         "over (partition by filename order by file_row_number) as place_before "
@@ -37,15 +48,18 @@ def stored_order(facts: Facts) -> Population:
     )
     rule = Rule(
         "order",
-        "rows are sorted by neuron, combo, ranking and rank, and none comes twice",
+        "rows are sorted by neuron, list and rank, and none comes twice",
         "place_before is null or place > place_before",
     )
     return Population("stored", source, "table_name || ' ' || layer || '.' || neuron", (rule,))
 
 
-def texts(facts: Facts) -> list[Population]:
-    """The corpus and the vocabulary."""
-    contiguous = "row_number() over (order by {0}) - 1 as place"
+def _place(column: str, names: tuple[str, ...]) -> str:
+    return f"list_position([{strings(names)}], {column})"
+
+
+def texts(facts: ScanFacts) -> list[Population]:
+    """The corpus."""
     corpus = Population(
         "corpus",
         "select example_id, n_tokens, input_ids, (select max(token_id) from vocab) as last_id "
@@ -68,14 +82,19 @@ def texts(facts: Facts) -> list[Population]:
     )
     ids = Population(
         "corpus_ids",
-        f"select example_id, {contiguous.format('example_id')} from corpus",
+        f"select example_id, {_CONTIGUOUS.format('example_id')} from corpus",
         "'example ' || example_id",
         (Rule("example_id", "examples are numbered from 0 without gaps", "example_id = place"),),
         by_layer=False,
     )
-    vocab = Population(
+    return [corpus, ids]
+
+
+def vocab() -> Population:
+    """The vocabulary."""
+    return Population(
         "vocab",
-        f"select token_id, token, {contiguous.format('token_id')} from vocab",
+        f"select token_id, token, {_CONTIGUOUS.format('token_id')} from vocab",
         "'token ' || token_id",
         (
             Rule("token_id", "tokens are numbered from 0 without gaps", "token_id = place"),
@@ -83,4 +102,3 @@ def texts(facts: Facts) -> list[Population]:
         ),
         by_layer=False,
     )
-    return [corpus, ids, vocab]

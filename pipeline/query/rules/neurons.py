@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from pipeline.naming import IO_CLASSES
-from pipeline.query.rules.rule import POSITIVE, Facts, Population, Rule, strings
-from pipeline.schema import CLASS_COLUMNS
+from pipeline.query.rules.rule import POSITIVE, Facts, Population, Rule, ScanFacts, strings
 
-# The threshold of a(x) in the classes, and how near to it a rounded cosine may fall on either side.
-_THRESHOLD: Final = 0.5
+# How near to the threshold of the classes a rounded cosine may fall on either side.
 _ROUNDING: Final = 1e-6
+_VANILLA_CLASSES: Final = ("enrichment", "orthogonal output", "depletion")
 
 _COMBO_SQL: Final = "'gate' || if(gate_sign > 0, '+', '-') || '_in' || if(in_sign > 0, '+', '-')"
 SIGNS: Final = Rule(
@@ -21,68 +20,93 @@ SIGNS: Final = Rule(
 
 
 def neurons(facts: Facts) -> Population:
-    """Neurons, with the totals of their sign statistics."""
-    source = """
-        select *, row_number() over (order by neuron) - 1 as place
-        from neurons as n
-        left join (
-            select
-                neuron as stats_neuron,
-                count(*) as n_stats,
-                count(distinct combo) as n_combos,
-                sum("count") as n_signed,
-                min(n_tokens) as least_tokens,
-                max(n_tokens) as most_tokens,
-                min(n_zero) as least_zero,
-                max(n_zero) as most_zero
-            from sign_stats
-            where layer = {layer}
-            group by neuron
-        ) as s on n.neuron = s.stats_neuron
+    """Neurons, with the totals of their sign statistics where there are some."""
+    stats = _STATS_JOIN if facts.scan else ""
+    source = (
+        "select *, row_number() over (order by neuron) - 1 as place from neurons as n "
+        f"{stats} where layer = {{layer}}"
+    )
+    inside = " and ".join(f"abs({c}) <= 1 + {_ROUNDING}" for c in facts.cosines)
+    weights = ("gate", "in", "out") if facts.gated else ("in", "out")
+    norms = " and ".join(f"isfinite(norm_{v}) and norm_{v} >= 0" for v in weights)
+    of_gates = ("cos_gate_in", "cos_gate_out", "norm_gate")
+    gates = " and ".join(f"{c} is {'not ' if facts.gated else ''}null" for c in of_gates)
+    has_flips = facts.gated and facts.canonical
+    flipped = f"cos_gate_in >= -{_ROUNDING}" if has_flips else "not flipped"
+    rules = (
+        Rule("index", "neurons are numbered from 0, one row each", "neuron = place"),
+        Rule("gates", "cosines and norm of the gate are null where a model has none, alone", gates),
+        Rule("cosines", "cosines lie between -1 and 1", inside),
+        Rule("norms", "norms are finite and not negative", norms),
+        *_class_rules(facts),
+        Rule(
+            "flipped",
+            "cos_gate_in >= 0 with canonical signs; without them, or a gate, nothing is flipped",
+            flipped,
+        ),
+    )
+    label = "layer || '.' || neuron"
+    return Population("neurons", source, label, rules + (_STATS_RULES if facts.scan else ()))
+
+
+_STATS_JOIN: Final = """
+    left join (
+        select
+            neuron as stats_neuron,
+            count(*) as n_stats,
+            count(distinct combo) as n_combos,
+            sum("count") as n_signed,
+            min(n_tokens) as least_tokens,
+            max(n_tokens) as most_tokens,
+            min(n_zero) as least_zero,
+            max(n_zero) as most_zero
+        from sign_stats
         where layer = {layer}
-    """
-    cosines = ("cos_gate_in", "cos_gate_out", "cos_in_out")
-    inside = " and ".join(f"abs({c}) <= 1 + {_ROUNDING}" for c in cosines)
-    near = " or ".join(f"abs(abs({c}) - {_THRESHOLD}) < {_ROUNDING}" for c in cosines)
-    norms = " and ".join(f"isfinite(norm_{v}) and norm_{v} >= 0" for v in ("gate", "in", "out"))
-    flipped = f"cos_gate_in >= -{_ROUNDING}" if facts.canonical else "not flipped"
-    return Population(
-        "neurons",
-        source,
-        "layer || '.' || neuron",
-        (
-            Rule("index", "neurons are numbered from 0, one row each", "neuron = place"),
-            Rule("cosines", "cosines lie between -1 and 1", inside),
-            Rule("norms", "norms are finite and not negative", norms),
-            Rule("class_name", "io_class is a known class", f"io_class in ({strings(IO_CLASSES)})"),
-            Rule(
-                "class",
-                "io_class follows from the cosines with t = 0.5",
-                f"io_class = {_class_sql()} or {near}",
-            ),
-            Rule(
-                "flipped",
-                "cos_gate_in >= 0 with canonical signs; without them nothing is flipped",
-                flipped,
-            ),
-            Rule("four", "sign_stats has its four combinations", "n_stats = 4 and n_combos = 4"),
-            Rule(
-                "counts",
-                "the four counts and n_zero add up to n_tokens",
-                "n_signed + most_zero = most_tokens",
-            ),
-            Rule(
-                "totals",
-                "n_tokens and n_zero are the same in all four",
-                "least_tokens = most_tokens and least_zero = most_zero",
-            ),
+        group by neuron
+    ) as s on n.neuron = s.stats_neuron
+"""
+_STATS_RULES: Final = (
+    Rule("four", "sign_stats has its four combinations", "n_stats = 4 and n_combos = 4"),
+    Rule(
+        "counts",
+        "the four counts and n_zero add up to n_tokens",
+        "n_signed + most_zero = most_tokens",
+    ),
+    Rule(
+        "totals",
+        "n_tokens and n_zero are the same in all four",
+        "least_tokens = most_tokens and least_zero = most_zero",
+    ),
+)
+
+
+def _class_rules(facts: Facts) -> tuple[Rule, ...]:
+    classes = IO_CLASSES if facts.gated else _VANILLA_CLASSES
+    t = facts.threshold
+    wanted = _class_sql(t) if facts.gated else _vanilla_class_sql(t)
+    near = " or ".join(f"abs(abs({c}) - {t}) < {_ROUNDING}" for c in facts.cosines)
+    return (
+        Rule(
+            "class_name", "io_class is a class of such models", f"io_class in ({strings(classes)})"
+        ),
+        Rule(
+            "class",
+            f"io_class follows from the cosines with t = {t:g}",
+            f"io_class = {wanted} or {near}",
         ),
     )
 
 
-def _class_sql() -> str:
+def _vanilla_class_sql(threshold: float) -> str:
+    return (
+        f"case when cos_in_out > {threshold} then 'enrichment' "
+        f"when cos_in_out < -{threshold} then 'depletion' else 'orthogonal output' end"
+    )
+
+
+def _class_sql(threshold: float) -> str:
     def a(cosine: str) -> str:
-        return f"(({cosine} > {_THRESHOLD})::int - ({cosine} < -{_THRESHOLD})::int)"
+        return f"(({cosine} > {threshold})::int - ({cosine} < -{threshold})::int)"
 
     gate_in, gate_out, in_out = a("cos_gate_in"), a("cos_gate_out"), a("cos_in_out")
     typical = f"({gate_in} = {gate_out} * {in_out} or ({in_out} = 0 and {gate_out} = 0))"
@@ -95,7 +119,7 @@ def _class_sql() -> str:
     )
 
 
-def sign_stats(facts: Facts) -> Population:
+def sign_stats(facts: ScanFacts) -> Population:
     """Sign statistics, with the lengths of their lists."""
     source = f"""
         select s.*, l.n_lists, l.shortest, l.longest, n.neuron is not null as known, c.n_counted
@@ -152,53 +176,4 @@ def sign_stats(facts: Facts) -> Population:
                 f'coalesce(n_lists, 0) = if("count" > 0, {len(facts.rankings)}, 0){lengths}',
             ),
         ),
-    )
-
-
-def layers() -> Population:
-    """Layers, with what their neurons add up to."""
-    classes = ", ".join(
-        f"count(*) filter (where io_class = '{io_class}') as found_{column}"
-        for io_class, column in CLASS_COLUMNS.items()
-    )
-    cosines = ("cos_gate_in", "cos_gate_out", "cos_in_out")
-    medians = ", ".join(f"median({c}) as found_{c}" for c in cosines)
-    source = f"""
-        select l.*, n.*
-        from layers as l
-        full join (
-            select
-                layer as found_layer, count(*) as found, count(*) filter (where flipped)
-                as found_flipped, {classes}, {medians}
-            from neurons
-            group by layer
-        ) as n on l.layer = n.found_layer
-    """
-    counted = " and ".join(f"{column} = found_{column}" for column in CLASS_COLUMNS.values())
-    total = " + ".join(CLASS_COLUMNS.values())
-    near = " and ".join(f"abs(median_{c} - found_{c}) < 1e-9" for c in cosines)
-    return Population(
-        "layers",
-        source,
-        "'layer ' || coalesce(layer, found_layer)",
-        (
-            Rule(
-                "neurons",
-                "n_neurons and n_flipped count the layer's neurons",
-                "n_neurons = found and n_flipped = found_flipped",
-            ),
-            Rule(
-                "classes",
-                "class counts are those of neurons and add up to n_neurons",
-                f"{counted} and {total} = n_neurons",
-            ),
-            Rule("medians", "medians are those of neurons", near),
-            Rule(
-                "randomness",
-                "the randomness region is an interval between -1 and 1",
-                "-1 <= randomness_low and randomness_low <= randomness_high "
-                "and randomness_high <= 1",
-            ),
-        ),
-        by_layer=False,
     )

@@ -6,18 +6,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pipeline.schema import COSINES, TABLES, WEIGHT_TABLES
+
 # Activation functions that are positive for a negative gate, so that post has not the usual sign.
 POSITIVE: Final = ("sigmoid", "hard_sigmoid")
+_UNSCANNED_TABLES: Final = tuple(t for t in TABLES if t in (*WEIGHT_TABLES, "vocab"))
 _SETTINGS: Final = (
-    "scan.k",
-    "scan.spare",
-    "scan.rankings",
-    "scan.window.before",
-    "scan.window.after",
-    "scan.skip_bos",
-    "scan.canonical_signs",
-    "scan.dedupe",
-    "corpus.max_length",
+    "config.weights.threshold",
+    "config.weights.k",
+    "config.scan.canonical_signs",
+    "model.gated",
+)
+_SCAN_SETTINGS: Final = (
+    "config.scan.k",
+    "config.scan.spare",
+    "config.scan.rankings",
+    "config.scan.window.before",
+    "config.scan.window.after",
+    "config.scan.skip_bos",
+    "config.scan.dedupe",
+    "config.corpus.max_length",
 )
 
 
@@ -34,7 +42,8 @@ class Rule:
 class Population:
     """Rows that share rules. `label` is the SQL that names a row to a person.
 
-    With `by_layer`, `source` is a template that `{layer}` and `{<table>_files}` fill.
+    With `by_layer`, `source` is a template that `{layer}`, `{first_layer}` (of the dataset) and
+    `{<table>_files}` fill.
     """
 
     name: str
@@ -45,8 +54,8 @@ class Population:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What the manifest says that the rules depend on."""
+class ScanFacts:
+    """What the manifest says of a scan that the rules depend on."""
 
     k: int
     spare: int
@@ -54,31 +63,64 @@ class Facts:
     before: int
     after: int
     skip_bos: bool
-    canonical: bool
     dedupe: bool
     max_length: int
     act_fn: str
 
+
+@dataclass(frozen=True)
+class Facts:
+    """What the manifest says that the rules depend on; `scan` is None for scan=none."""
+
+    threshold: float
+    weight_k: int
+    canonical: bool
+    gated: bool
+    scan: ScanFacts | None
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables of such a dataset."""
+        return TABLES if self.scan else _UNSCANNED_TABLES
+
+    @property
+    def cosines(self) -> tuple[str, ...]:
+        """The cosines that are not null."""
+        return COSINES if self.gated else ("cos_in_out",)
+
     @classmethod
     def missing(cls, manifest: Mapping[str, Any]) -> list[str]:
-        """The settings that a manifest ought to hold and does not."""
-        return [f"config.{key}" for key in _SETTINGS if _setting(manifest, key) is None]
+        """The settings that a manifest ought to hold and does not, and tables that it confuses."""
+        scanned = _is_scanned(manifest)
+        keys = (*_SETTINGS, *_SCAN_SETTINGS) if scanned else _SETTINGS
+        absent = [key for key in keys if _setting(manifest, key) is None]
+        wanted = TABLES if scanned else _UNSCANNED_TABLES
+        absent += [f"tables.{table}" for table in wanted if table not in manifest["tables"]]
+        return absent
 
     @classmethod
     def of(cls, manifest: Mapping[str, Any]) -> Facts:
         """The facts of a manifest that lacks nothing."""
-        k, spare, rankings, before, after, skip_bos, canonical, dedupe, max_length = (
-            _setting(manifest, key) for key in _SETTINGS
-        )
-        act_fn = manifest.get("model", {}).get("act_fn") or ""
-        return cls(
-            k, spare, tuple(rankings), before, after, skip_bos, canonical, dedupe, max_length,
-            str(act_fn),
-        )  # fmt: skip
+        threshold, weight_k, canonical, gated = (_setting(manifest, key) for key in _SETTINGS)
+        return cls(threshold, weight_k, canonical, gated, _scan_facts(manifest))
+
+
+def _scan_facts(manifest: Mapping[str, Any]) -> ScanFacts | None:
+    if not _is_scanned(manifest):
+        return None
+    k, spare, rankings, before, after, skip_bos, dedupe, max_length = (
+        _setting(manifest, key) for key in _SCAN_SETTINGS
+    )
+    act_fn = str(_setting(manifest, "model.act_fn") or "")
+    return ScanFacts(k, spare, tuple(rankings), before, after, skip_bos, dedupe, max_length, act_fn)
+
+
+def _is_scanned(manifest: Mapping[str, Any]) -> bool:
+    return bool(_setting(manifest, "config.scan.name") != "none")
 
 
 def _setting(manifest: Mapping[str, Any], key: str) -> Any:
-    value: Any = manifest.get("config")
+    value: Any = manifest
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     return value
