@@ -1,7 +1,7 @@
 """The DuckDB behind open datasets: in memory, views over Parquet files, only read.
 
-A dataset by itself has its tables in the schema `main`. Of those that are joined, each has a schema
-of its own, and `main` holds all their rows with a column `model` before the others.
+A dataset by itself has its tables in the schema `main`. Of several, each has a schema of its own,
+and `joined` holds all their rows with a column `model` before the others.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ _SETTINGS: Final[dict[str, str | bool | int | float | list[str]]] = {
     "autoload_known_extensions": False,
     "python_enable_replacements": False,
 }
+# The schema of several datasets' rows. Not `main`, which every statement sees: a table that one of
+# the datasets lacks must not be found there.
+JOINED: Final = "joined"
 _DUCKDB_TYPES: Final = {
     "int8": "TINYINT",
     "int32": "INTEGER",
@@ -147,7 +150,8 @@ class Database:
             self._connection.register_filesystem(filesystem)
 
     def _create_unions(self) -> None:
-        """The tables of all datasets in `main`: what only one has, with its rows alone."""
+        """The tables of all datasets: what only one has, with its rows alone."""
+        self._connection.execute(f"create schema {JOINED}")
         first_seen = dict.fromkeys(name for schema in self.schemas for name in self.tables[schema])
         names = [name for name in first_seen if name != "models"]
         for name in names:
@@ -158,8 +162,8 @@ class Database:
             ]
             # By name, as the corpus of each carries other columns along.
             union = " union all by name ".join(parts)
-            self._connection.execute(f'create view main."{name}" as {union}')
-        self.tables["main"] = (*names, "models")
+            self._connection.execute(f'create view {JOINED}."{name}" as {union}')
+        self.tables[JOINED] = (*names, "models")
 
 
 def _table_names(tree: Any) -> set[str]:
@@ -190,7 +194,7 @@ def with_tables(statement: str, tables: Mapping[str, str]) -> str:
     """A select that sees other tables under some names; `tables` maps a name to a select."""
     # Not materialized, so that conditions reach the files.
     named = ", ".join(f'"{name}" as not materialized ({sql})' for name, sql in tables.items())
-    return f"with {named}\nselect * from (\n{statement}\n)"
+    return f"with {named}\nselect * from (\n{statement}\n)" if tables else statement
 
 
 def _no_rows(schema: pa.Schema) -> str:

@@ -16,7 +16,7 @@ from pipeline.query.database import Database, quoted, scan_of, with_tables
 from pipeline.query.named import Query
 from pipeline.query.neuron import Neuron
 from pipeline.query.opened import Opened
-from pipeline.query.readonly import user_errors
+from pipeline.query.readonly import unknown, user_errors
 from pipeline.query.source import Source
 
 
@@ -60,7 +60,11 @@ class Dataset(Opened):
 
     def _seeing(self, query: Query, columns: str) -> str:
         """A query's SQL with tables of these columns of this dataset's."""
-        names = self._database.tables_read(query.sql).intersection(self.tables)
+        # Of all tables that any dataset has; one that is damaged may lack some of them.
+        known = set().union(*self._database.tables.values())
+        names = self._database.tables_read(query.sql) & known
+        for name in names.difference(self.tables):
+            raise GatescopeError(f"{self.model}: {unknown('table', name, self.tables)}")
         tables = {
             name: f'select {"*" if name == "models" else columns} from {self._schema}."{name}"'
             for name in sorted(names)

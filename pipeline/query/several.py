@@ -11,7 +11,7 @@ from typing import Any, SupportsIndex
 import duckdb
 
 from pipeline.errors import GatescopeError
-from pipeline.query.database import Database, quoted
+from pipeline.query.database import JOINED, Database, quoted
 from pipeline.query.dataset import Dataset
 from pipeline.query.neuron import Neuron
 from pipeline.query.opened import Opened
@@ -28,7 +28,7 @@ class Datasets(Opened):
 
     def __init__(self, sources: Sequence[Source]) -> None:
         database = Database(sources, joined=True)
-        super().__init__(database, "main")
+        super().__init__(database, JOINED)
         self.datasets = {
             model: Dataset(source, database, place)
             for place, (model, source) in enumerate(zip(database.models, sources, strict=True))
