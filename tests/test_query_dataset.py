@@ -270,6 +270,36 @@ def test_a_missing_table_leaves_the_others(made: Synthetic, tmp_path: Path) -> N
             dataset.query("sign_frequencies")
 
 
+def test_tables_of_no_scan_are_empty(made: Synthetic, ds: Dataset, tmp_path: Path) -> None:
+    path = write_synthetic(tmp_path / "ds", scan=False, layers=(0, 2), weight_k=0).path
+    with open_dataset(path) as weights:
+        assert weights.tables == ds.tables
+        assert weights.source.absent == ("sign_stats", "examples", "corpus")
+        for name in ds.tables:
+            wanted = ds.sql(f"describe {name}").fetchall()
+            wanted = wanted[:-1] if name == "corpus" else wanted  # a column of the source's own
+            assert weights.sql(f"describe {name}").fetchall() == wanted
+        for name in (*weights.source.absent, "weight_tokens"):
+            assert weights.table(name).fetchall() == []
+        found = weights.sql(
+            "select count(*), count(cos_in_out), count(n_tokens), count(agreement_frequency) "
+            "from neuron_summary"
+        )
+        assert found.fetchall() == [(16, 16, 0, 0)]
+        neuron = weights.neuron(2, 7)
+        assert (neuron.name, neuron.stats, neuron.examples) == ("2.7", (), ())
+        assert neuron.row["norm_gate"] > 0
+        with pytest.raises(GatescopeError, match=r"^layer 1 is not in this dataset"):
+            weights.neuron(1, 0)
+
+
+def test_a_neuron_without_a_gate(tmp_path: Path) -> None:
+    made = write_synthetic(tmp_path / "ds", scan=False, gated=False)
+    with open_dataset(made.path) as weights:
+        assert [dict(weights.neuron(1, i).row) for i in range(8)] == made.tables["neurons"][8:]
+        assert weights.neuron(1, 0).row["cos_gate_in"] is None
+
+
 def test_columns_beyond_the_schema_are_shown(made: Synthetic, tmp_path: Path) -> None:
     """Those of the corpus's source, and those of a later version of Gatescope."""
     shutil.copytree(made.path, tmp_path / "ds")

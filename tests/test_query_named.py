@@ -10,6 +10,7 @@ import pytest
 from synthetic import write_synthetic
 
 from pipeline.errors import GatescopeError
+from pipeline.naming import IO_CLASSES
 from pipeline.query import Dataset, fetch, load_queries, open_dataset
 from pipeline.query.named import parse_query
 
@@ -99,7 +100,10 @@ def test_values_and_their_texts_are_the_same(ds: Dataset) -> None:
             r"combo='\+-' does not fit: give one of gate\+_",
         ),
         ({"layer": 1, "neuron": 3, "ranking": "act"}, r"give one of post, in, gate, random$"),
-        ({"layer": 9, "neuron": 3}, r"^layer 9 is not in this dataset of .*; its layers are 0 to 1$"),
+        (
+            {"layer": 9, "neuron": 3},
+            r"^layer 9 is not in this dataset of .*; its layers are 0 to",
+        ),
         ({"layer": 1, "neuron": 8}, r"^neuron 1.8 of .* does not exist; .* layer 1 are 0 to 7$"),
         ({"layer": 1, "neuron": 10**30}, r"^neuron 1.10+ of .* does not exist"),
     ],
@@ -112,7 +116,9 @@ def test_mistakes_are_one_line(ds: Dataset, parameters: dict[str, object], messa
 
 
 def test_other_kinds(ds: Dataset) -> None:
-    with pytest.raises(GatescopeError, match=r"max_frequency='much' does not fit: give a finite number$"):
+    with pytest.raises(
+        GatescopeError, match=r"^max_frequency=.much. does not fit: give a finite"
+    ):
         ds.query("rare_combinations", max_frequency="much")
     with pytest.raises(GatescopeError, match=r"token=3 does not fit: give text$"):
         ds.query("neurons_by_token", token=3)
@@ -120,6 +126,60 @@ def test_other_kinds(ds: Dataset) -> None:
         ds.query("sign_frequency")
     with pytest.raises(GatescopeError, match=r"sign_frequencies: there is no parameter layer; the"):
         ds.query("sign_frequencies", layer=1)
+
+
+KINDS = """\
+-- name: kinds
+-- question: ?
+-- theme: tests
+-- parameter: integer integer = 1 | x
+-- parameter: number number = 1 | x
+-- parameter: text text = "" | x
+-- parameter: combo combo = "gate+_in+" | x
+-- parameter: ranking ranking = "post" | x
+-- parameter: io_class io_class = "depletion" | x
+-- parameter: cosine cosine = "cos_in_out" | x
+-- parameter: weight weight = "out" | x
+-- parameter: matrix matrix = "embedding" | x
+-- parameter: side side = "lowest" | x
+select 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "right"),
+    [
+        *[("integer", v, "a whole number, 0 or more") for v in ("-1", "1.0", "", "x", 1.5, -1)],
+        *[("integer", v, "a whole number, 0 or more") for v in (None, True, [1], "1e3", "nan")],
+        *[
+            ("number", v, "a finite number")
+            for v in ("x", "", "nan", "inf", "-Infinity", "1e999", float("nan"), None, True, [1])
+        ],
+        ("number", 10**400, "a finite number"),
+        *[("text", v, "text") for v in (1, None, True, [])],
+        *[("combo", v, "one of gate+_in+, gate+_in-, gate-_in+, gate-_in-") for v in ("+-", None)],
+        *[("ranking", v, "one of post, in, gate, random") for v in ("act", "Post", 1, None, [])],
+        ("io_class", "strengthening", f"one of {', '.join(IO_CLASSES)}"),
+        ("cosine", "in_out", "one of cos_gate_in, cos_gate_out, cos_in_out"),
+        ("weight", "w_gate", "one of gate, in, out"),
+        ("matrix", "both", "one of embedding, unembedding"),
+        ("side", "", "one of highest, lowest"),
+    ],
+)
+def test_every_kind_says_what_is_right(kind: str, value: object, right: str) -> None:
+    query = parse_query(KINDS, Path("kinds.sql"))
+    with pytest.raises(GatescopeError) as error:
+        query.bind({kind: value})
+    assert str(error.value).endswith(f" does not fit: give {right}")
+    assert str(error.value).startswith(f"{kind}=")
+    assert query.bind({})[kind] == query.bind({kind: query.bind({})[kind]})[kind]
+
+
+def test_a_default_is_shown_whatever_it_is() -> None:
+    text = KINDS.replace("integer = 1", "integer = 0").replace('"lowest"', "null")
+    usage = parse_query(text, Path("kinds.sql")).usage
+    assert usage.startswith("kinds [integer=0] [number=1] [text=] [combo=gate+_in+] ")
+    assert usage.endswith("[side=SIDE]")
 
 
 @pytest.mark.parametrize(

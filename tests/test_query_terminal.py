@@ -91,6 +91,19 @@ def test_all_that_a_person_wants_of_a_neuron() -> None:
     )
 
 
+def test_a_neuron_of_weights_alone_and_without_a_gate() -> None:
+    row = {
+        "layer": 3, "neuron": 1, "flipped": False, "io_class": "depletion", "cos_gate_in": None,
+        "cos_gate_out": None, "cos_in_out": -0.75, "norm_gate": None, "norm_in": 2.0,
+        "norm_out": 0.05,
+    }  # fmt: skip
+    assert printed(render_neuron(Neuron("org/model", row, (), ()))) == (
+        "3.1  depletion  in org/model\n"
+        "cos(gate,in) -   cos(gate,out) -   cos(in,out) -0.750\n"
+        "|gate| -   |in| 2.000   |out| 0.05\n"
+    )
+
+
 def test_the_peak_is_marked_with_and_without_colour() -> None:
     neuron = neuron_with(example(n_duplicates=12))
     plain = printed(render_neuron(neuron))
