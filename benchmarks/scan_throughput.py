@@ -41,7 +41,7 @@ from whole_run import marginal_rate
 
 from pipeline.config import ModelConfig
 from pipeline.model import GatedModel, ModelInfo, inspect_model, load_model
-from pipeline.model.load import hook_model
+from pipeline.model.hook import hook_model
 from pipeline.naming import RANKINGS
 from pipeline.provenance import provenance
 from pipeline.scan import Scanner, ScanSettings, choose_tokens_per_batch, state_bytes
@@ -100,6 +100,7 @@ def models(args: argparse.Namespace) -> tuple[torch.nn.Module, GatedModel]:
         n_layers=args.shape[1],
         d_vocab=args.vocab,
         max_positions=None,
+        gated=True,
         hf_config=causal.config,
     )
     # The bare body shares the weights, and loses none of its own modules to the hooks.

@@ -15,17 +15,18 @@ import argparse
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from pipeline.naming import COMBOS, QUANTITIES, RANKINGS
+from pipeline.naming import COMBOS, MATRICES, QUANTITIES, RANKINGS, SIDES, WEIGHTS
 from pipeline.provenance import provenance
 from pipeline.reduce import LayerState, StateSettings
 from pipeline.reduce.keys import EMPTY, pack
-from pipeline.schema import TABLES
+from pipeline.schema import COSINES, TABLES
 from pipeline.store import (
     CorpusIndex,
     MergeSettings,
@@ -39,6 +40,7 @@ from pipeline.store import (
     write_neurons,
     write_snapshot,
     write_vocab,
+    write_weight_tokens,
 )
 from pipeline.store.place import WORK
 from pipeline.weights import io_classes, random_cosine_interval
@@ -46,6 +48,7 @@ from pipeline.weights import io_classes, random_cosine_interval
 _SHORTEST = 16
 _EXAMPLES_OF_A_UNIT = 128
 _D_MODEL = 4096
+_THRESHOLD, _TOKEN_K = 0.5, 10
 # Of the neurons of a layer, those that never have their gate and in negative together.
 _DEAD_SHARE = 0.01
 _ACT_FN = torch.nn.functional.silu
@@ -193,8 +196,8 @@ def _draw_totals(
             state.sums[q, c] = torch.from_numpy(sums)
 
 
-def make_neurons(place: Place, layer: int, size: Size) -> int:
-    """Write a layer's part of `neurons`: cosines as in a trained model, most of them small."""
+def make_weights(place: Place, layer: int, size: Size) -> dict[str, int]:
+    """Write a layer's tables of weights: cosines as in a trained model, most of them small."""
     rng = np.random.default_rng((size.seed, layer, 1))
     cosines = np.tanh(rng.normal(0, [[0.3], [0.25], [0.4]], (3, size.neurons)))
     flipped = cosines[0] < 0
@@ -206,9 +209,24 @@ def make_neurons(place: Place, layer: int, size: Size) -> int:
         "cos_gate_out": gate_out,
         "cos_in_out": in_out,
         **{f"norm_{w}": rng.gamma(20, 0.05, size.neurons) for w in ("gate", "in", "out")},
-        "io_class": io_classes(*map(torch.from_numpy, cosines)),
+        "io_class": io_classes(*map(torch.from_numpy, cosines), _THRESHOLD),
     }
-    return write_neurons(place, layer, columns)
+    low, high = random_cosine_interval(_D_MODEL)
+    random = {"randomness_low": low, "randomness_high": high}
+    for cosine in COSINES:
+        random |= {f"mismatched_low_{cosine}": 1.1 * low, f"mismatched_high_{cosine}": 1.1 * high}
+    random |= {"mismatched_n_pairs": size.neurons * (size.neurons - 1), "mismatched_error": 0.0}
+    lists = {}
+    for weight, matrix, side in product(WEIGHTS, MATRICES, SIDES):
+        if (weight, matrix) != ("out", "embedding"):
+            scores = np.sort(rng.gamma(9, 0.1, (size.neurons, _TOKEN_K)))[:, ::-1]
+            ids = rng.integers(0, size.vocabulary, scores.shape)
+            lists[weight, matrix, side] = (ids, scores if side == "highest" else -scores)
+    return {
+        "neurons": write_neurons(place, layer, columns),
+        "layers": write_layer_summary(place, layer, columns, random),
+        "weight_tokens": write_weight_tokens(place, layer, size.neurons, lists),
+    }
 
 
 def write_dataset(path: Path, size: Size) -> dict[str, Any]:
@@ -227,26 +245,38 @@ def write_dataset(path: Path, size: Size) -> dict[str, Any]:
             state = make_state(settings, tokens.lengths, (size.seed, layer))
             snapshot = write_snapshot(place, "worker-0", 1, unit_ids, {layer: state})
             del state
-            n_rows["neurons"] += make_neurons(place, layer, size)
-            n_rows["layers"] += write_layer_summary(place, layer, random_cosine_interval(_D_MODEL))
+            written = make_weights(place, layer, size)
             flipped = read_flipped(place, layer)
-            merge = size.merge()
-            for table, n in merge_layer(
-                place, [snapshot], layer, settings, merge, flipped, tokens
-            ).items():
+            written |= merge_layer(
+                place, [snapshot], layer, settings, size.merge(), flipped, tokens
+            )
+            for table, n in written.items():
                 n_rows[table] += n
             if not with_lists:
                 place.remove(f"examples/layer={layer}")
     place.remove(f"{WORK}/snapshots")
     manifest = {
-        "model": {"name": "synthetic", "revision": "0", "act_fn": "silu", "dtype": "bfloat16"},
+        "model": {
+            "name": "synthetic",
+            "revision": "0",
+            "act_fn": "silu",
+            "gated": True,
+            "dtype": "bfloat16",
+            "n_layers": size.layers,
+            "layers": list(range(size.layers)),
+            "n_neurons": [size.neurons] * size.layers,
+            "d_model": _D_MODEL,
+            "d_vocab": size.vocabulary,
+        },
         "corpus": {
             "name": "synthetic",
             "n_examples": corpus.n_examples,
             "n_tokens": corpus.n_tokens,
         },
         "config": {
+            "weights": {"threshold": _THRESHOLD, "k": _TOKEN_K},
             "scan": {
+                "name": "default",
                 "k": size.k,
                 "spare": size.spare,
                 "rankings": list(RANKINGS),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.table import Table
@@ -18,26 +18,38 @@ if TYPE_CHECKING:
     from pipeline.query import Dataset
 
 
+_FREQUENCIES: Final = (
+    "select layer, combo, avg(frequency) from sign_stats group by all order by all"
+)
+_OF_LAYERS: Final = (
+    "select layer, median_cos_gate_in, median_cos_gate_out, median_cos_in_out, randomness_high,"
+    " (n_enrichment + n_conditional_enrichment) / n_neurons as enrichment,"
+    " (n_depletion + n_conditional_depletion) / n_neurons as depletion"
+    " from layers order by layer"
+)
+
+
 def run_one(config: RunConfig, console: Console) -> None:
     """Make the dataset, or go on with it, and print what it shows and what to type next."""
     from pipeline.query import fetch, open_dataset
     from pipeline.run import run
-    from pipeline.view.summary import render_summary
+    from pipeline.view.summary import render_summary, render_weights_summary
 
     result = run(config, console)
     out, place = results(), config.output
     with open_dataset(str(place)) as dataset:
-        _, frequencies = fetch(
-            dataset.sql(
-                "select layer, combo, avg(frequency) from sign_stats group by all order by all"
-            )
-        )
-        out.print(render_summary(dataset.manifest, frequencies))
+        if config.scan.name == "none":
+            out.print(render_weights_summary(dataset.manifest, *fetch(dataset.sql(_OF_LAYERS))))
+        else:
+            _, frequencies = fetch(dataset.sql(_FREQUENCIES))
+            out.print(render_summary(dataset.manifest, frequencies))
         if result.already_complete:
             out.print(f"{place} is already complete: nothing was done.")
         layer, neuron = _worth_showing(dataset)
-    out.print(f"\nNext:\n  gatescope query {place}\n  gatescope show {place} {layer}.{neuron}")
-    out.print(f"  gatescope verify {place} --rerun 100", soft_wrap=True)
+    out.print(f"\nNext:\n  gatescope query {place}\n  gatescope figures {place}")
+    out.print(f"  gatescope show {place} {layer}.{neuron}", soft_wrap=True)
+    rerun = "" if config.scan.name == "none" else " --rerun 100"
+    out.print(f"  gatescope verify {place}{rerun}", soft_wrap=True)
 
 
 def run_sweep(overrides: Sequence[str], console: Console) -> int:
@@ -100,7 +112,8 @@ def _worth_showing(dataset: Dataset) -> tuple[int, int]:
     _, rows = fetch(
         dataset.sql(
             "select layer, neuron from neuron_summary"
-            " order by cos_gate_in * (1 - agreement_frequency) desc nulls last, layer, neuron"
+            " order by cos_gate_in * (1 - agreement_frequency) desc nulls last,"
+            " abs(cos_in_out) desc, layer, neuron"
             " limit 1"
         )
     )

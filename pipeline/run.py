@@ -18,7 +18,7 @@ from pipeline.config import RunConfig, differences, scan_settings, to_dict
 from pipeline.errors import GatescopeError
 from pipeline.fingerprint import folder_digest
 from pipeline.hub import write_card
-from pipeline.model import inspect_model, load_tokenizer, tokenizer_hash
+from pipeline.model import inspect_model, load_tokenizer, tokenizer_hash, weights_dtype
 from pipeline.provenance import provenance
 from pipeline.scan import Driver, Totals
 from pipeline.stages import (
@@ -33,6 +33,7 @@ from pipeline.stages import (
     workers_config,
 )
 from pipeline.store import WORK, EventLog, Place, RunRecord, only_writer, read_manifest
+from pipeline.weights_only import run_weights
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,19 @@ def run(config: RunConfig, console: Console) -> RunResult:
     begun = record.settings()
     if begun is not None:
         _refuse_differences(place, begun, settings, "an unfinished run")
-    info = inspect_model(config.model)
+    info = inspect_model(config.model, needs_gate=config.scan.name != "none")
     tokenizer = load_tokenizer(config.model, info)
+    settings["model.resolved_revision"] = info.revision
+    if config.scan.name == "none":
+        settings["model.resolved_dtype"] = weights_dtype(config.model)
+        if begun is not None:
+            _refuse_differences(place, begun, settings, "an unfinished run")
+        manifest = run_weights(config, place, record, settings, info, tokenizer, console)
+        _clear(record, console)
+        return RunResult(manifest, already_complete=False)
     with told_to_leave() as leave, hire(workers_config(config, info, place), console) as team:
         resolved = (begun or {}).get("scan.resolved_tokens_per_batch")
         facts, plan = plan_scan(team, info, resolved, leave, console)
-        settings["model.resolved_revision"] = info.revision
         settings["model.resolved_dtype"] = facts.dtype
         settings["scan.resolved_tokens_per_batch"] = plan.settings.tokens_per_batch
         if begun is not None:
@@ -177,7 +185,8 @@ def _scan_facts(totals: Totals) -> dict[str, Any]:
 def _files_of(config: RunConfig) -> dict[str, str]:
     """Digests of the local files that the run reads, so that changed ones are not mixed in."""
     digests: dict[str, str] = {}
-    if config.corpus.source == "local" and config.corpus.path is not None:
+    scanned = config.scan.name != "none"
+    if scanned and config.corpus.source == "local" and config.corpus.path is not None:
         path = Path(config.corpus.path).expanduser()
         if path.exists():
             digests["corpus.files"] = folder_digest(path)

@@ -24,7 +24,7 @@ from tiny_models import (
 from torch import Tensor
 
 from pipeline.model import GatedModel
-from pipeline.model.load import hook_model
+from pipeline.model.hook import hook_model
 from pipeline.naming import COMBOS
 from pipeline.reduce import LayerState, rank_lists
 from pipeline.scan import ScanSettings
@@ -281,8 +281,8 @@ def test_the_weights_are_folded_as_by_hand(case: Case) -> None:
         want = folded_by_hand(case, layer)
         for name, matrix in zip(("gate", "in_", "out"), want, strict=True):
             folded = getattr(got, name)
-            assert folded.dtype == torch.float32
-            torch.testing.assert_close(folded.double(), matrix, rtol=1e-6, atol=1e-7)
+            assert folded.dtype == torch.float64
+            torch.testing.assert_close(folded, matrix, rtol=1e-6, atol=1e-7)
 
 
 def test_a_scan_of_some_layers_stops_after_the_last(case: Case, rows: list[np.ndarray]) -> None:

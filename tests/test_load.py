@@ -130,7 +130,7 @@ def test_the_dtype_is_that_of_the_activations(saved: Path, dtype: str) -> None:
         torch.tensor([[1, 2, 3]]), lambda layer, gate, in_: seen.update([gate.dtype, in_.dtype])
     )
     assert (model.dtype, seen) == (wanted, {wanted})
-    assert model.mlp_weights(0).gate.dtype == torch.float32
+    assert model.mlp_weights(0).in_.dtype == torch.float64
 
 
 def test_weights_that_are_not_needed_may_be_absent_and_others_be_there(folder: Path) -> None:

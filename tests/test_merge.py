@@ -11,7 +11,7 @@ from synthetic_dataset import Size, make_corpus
 from synthetic_dataset import _Example as SourceExample
 from tiny_models import ARCHITECTURES, D_MLP, D_VOCAB, build, info_of
 
-from pipeline.model.load import hook_model
+from pipeline.model.hook import hook_model
 from pipeline.naming import COMBOS, RANKINGS
 from pipeline.reduce import LayerState
 from pipeline.scan import Scanner, ScanSettings

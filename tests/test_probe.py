@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from pipeline.errors import GatescopeError
-from pipeline.model import GatedModel, load, probe
-from pipeline.model.load import hook_model
+from pipeline.model import GatedModel, hook, probe
+from pipeline.model.hook import hook_model
 from pipeline.model.probe import native_hidden_states
 
 
@@ -74,7 +74,7 @@ def test_gelu_is_told_from_its_tanh_form() -> None:
 def test_an_unknown_activation_function_that_falls_back_to_silu(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(load, "_ACT_FN_ATTRIBUTES", ())
+    monkeypatch.setattr(hook, "_ACT_FN_ATTRIBUTES", ())
     model = build(Tiny("llama", {"hidden_act": "quick_gelu"}))
     with pytest.raises(GatescopeError, match=r"act_fn\(gate\) \* in .* of layer 0 differ"):
         hook_model(model, info_of(model))
@@ -120,7 +120,7 @@ def test_swapped_weights_of_gate_and_in(gated: GatedModel) -> None:
 def test_a_forgotten_bias() -> None:
     model = build(Tiny("llama", {"mlp_bias": True}))
     gated = hook_model(model, info_of(model, "some/model"))
-    lying(gated.mlps[2], b_in=lambda mlp: None)
+    lying(getattr(gated.mlps[2], "in"), bias=lambda projection: None)
     assert "W_in . x and the hooked in of layer 2 differ" in refusal(gated, native(gated))
 
 

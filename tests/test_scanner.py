@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pipeline.errors import GatescopeError
 from pipeline.model import GatedModel
-from pipeline.model.load import hook_model
+from pipeline.model.hook import hook_model
 from pipeline.naming import RANKINGS
 from pipeline.reduce import Batch, LayerState, rank_lists
 from pipeline.scan import Scanner, ScanSettings, check_fits, memory, state_bytes

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny_models import ARCHITECTURES, build, info_of
 
-from pipeline.model.load import hook_model
+from pipeline.model.hook import hook_model
 from pipeline.scan.streams import n_streams, streams
 
 

@@ -37,7 +37,7 @@ def random_weights(
 
 
 def class_of(gate_in: float, gate_out: float, in_out: float) -> str:
-    return io_classes(*torch.tensor([[gate_in], [gate_out], [in_out]], dtype=torch.float64))[0]
+    return io_classes(*torch.tensor([[gate_in], [gate_out], [in_out]], dtype=torch.float64), 0.5)[0]
 
 
 @pytest.mark.parametrize("canonical_signs", [True, False])
@@ -87,7 +87,7 @@ def test_zero_vectors_have_no_direction(canonical_signs: bool) -> None:
     assert torch.equal(cosines, both.double())
     assert torch.equal(found.norm_gate, 2 * alive[:, 0].double())
     assert not found.flipped.any()
-    assert io_classes(*cosines[:1].T) == ["orthogonal output"]
+    assert io_classes(*cosines[:1].T, 0.5) == ["orthogonal output"]
 
 
 def test_every_triple_of_signs_has_its_class() -> None:
@@ -108,7 +108,8 @@ def test_weights_of_each_class(io_class: str) -> None:
     weights = torch.tensor(vectors * np.sqrt(values))
     for canonical_signs in (True, False):
         found = neuron_weights(*weights[:, None], canonical_signs=canonical_signs)
-        assert io_classes(found.cos_gate_in, found.cos_gate_out, found.cos_in_out) == [io_class]
+        found_classes = io_classes(found.cos_gate_in, found.cos_gate_out, found.cos_in_out, 0.5)
+        assert found_classes == [io_class]
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -126,7 +127,7 @@ def test_a_cosine_on_the_threshold_is_none(sign: int) -> None:
 
 def test_the_threshold_is_a_setting() -> None:
     cosines = [torch.tensor([value]) for value in (0.0, 0.0, 0.3)]
-    assert io_classes(*cosines) == ["orthogonal output"]
+    assert io_classes(*cosines, threshold=0.5) == ["orthogonal output"]
     assert io_classes(*cosines, threshold=0.2) == ["conditional enrichment"]
 
 
@@ -135,7 +136,7 @@ def test_a_flip_changes_no_class() -> None:
 
     def found(canonical_signs: bool) -> tuple[NeuronWeights, list[str]]:
         w = neuron_weights(*weights, canonical_signs=canonical_signs)
-        return w, io_classes(w.cos_gate_in, w.cos_gate_out, w.cos_in_out)
+        return w, io_classes(w.cos_gate_in, w.cos_gate_out, w.cos_in_out, 0.5)
 
     (as_they_are, classes), (canonical, flipped_classes) = found(False), found(True)
     assert classes == flipped_classes

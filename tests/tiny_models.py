@@ -151,6 +151,7 @@ def info_of(model: Any, name: str = "tiny") -> ModelInfo:
         n_layers=N_LAYERS,
         d_vocab=D_VOCAB,
         max_positions=MAX_POSITIONS,
+        gated=True,
         hf_config=model.config,
     )
 

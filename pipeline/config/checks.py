@@ -28,6 +28,7 @@ from pipeline.naming import RANKINGS
 _CHOICES: Final = {
     "model.dtype": ("auto", "float32", "bfloat16", "float16"),
     "corpus.source": ("demo", "local", "hub"),
+    "scan.name": ("default", "none"),
     "scan.state_device": ("auto", "cpu"),
     "scan.compile": ("auto", "true", "false"),
     "cluster.name": ("inprocess", "ray"),
@@ -41,6 +42,7 @@ _LEAST: Final = {
     "scan.window.after": 0,
     "scan.unit_tokens": 1,
     "scan.tokens_per_batch": 1,
+    "weights.k": 0,
     "cluster.workers": 1,
     "cluster.cpus_per_worker": 1,
     "cluster.gpus_per_worker": 0,
@@ -99,6 +101,10 @@ def _problems(config: RunConfig) -> Iterator[str]:
     for key, choices in _CHOICES.items():
         if values[key] not in choices:
             yield f"{key}={values[key]} is not known: give {' or '.join(choices)}"
+    if not 0 < config.weights.threshold < 1:
+        yield f"weights.threshold={config.weights.threshold} is out of range: give 0.5 or the like"
+    if config.scan.name == "none" and config.cluster.name != "inprocess":
+        yield f"cluster={config.cluster.name} does not go with scan=none: leave it out"
     yield from _model_problems(config.model)
     yield from _corpus_problems(config.corpus)
     yield from _scan_problems(config.scan, config.corpus.max_length)

@@ -54,8 +54,9 @@ class WindowConfig:
 
 @dataclass(frozen=True)
 class ScanConfig:
-    """What is counted and kept, and how the work is cut."""
+    """What is counted and kept, and how the work is cut. `name` is `none` for weights alone."""
 
+    name: str = "default"
     k: int = 16
     spare: int = 16
     rankings: tuple[str, ...] = ("post", "in", "gate", "random")
@@ -67,6 +68,14 @@ class ScanConfig:
     tokens_per_batch: int | None = None
     state_device: str = "auto"
     compile: str = "auto"
+
+
+@dataclass(frozen=True)
+class WeightsConfig:
+    """What is said of weights: the threshold of the classes, and k tokens of a list."""
+
+    threshold: float = 0.5
+    k: int = 10
 
 
 @dataclass(frozen=True)
@@ -92,6 +101,7 @@ class RunConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     scan: ScanConfig = field(default_factory=ScanConfig)
+    weights: WeightsConfig = field(default_factory=WeightsConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     output: str | None = None
     seed: int = 0
@@ -99,6 +109,8 @@ class RunConfig:
 
 # What a run may change without changing its dataset.
 _NOT_DECIDING: Final = ("output", "cluster.", "model.device", "scan.state_device")
+# What a run that makes a dataset of weights alone is decided by.
+_OF_WEIGHTS: Final = ("model.", "scan.name", "scan.canonical_signs", "weights.")
 _WANTED: Final[dict[Any, str]] = {
     str: "text",
     int: "a whole number",
@@ -137,6 +149,8 @@ def scan_settings(config: RunConfig) -> dict[str, Any]:
     Runs over the same texts whose settings are equal may continue each other.
     """
     settings = flat(to_dict(config))
+    if config.scan.name == "none":
+        settings = {k: v for k, v in settings.items() if k.startswith(_OF_WEIGHTS)}
     return {k: v for k, v in settings.items() if not k.startswith(_NOT_DECIDING)}
 
 
@@ -154,8 +168,13 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
 
 
 def default_output(config: RunConfig) -> str:
-    """`outputs/<model>_<corpus>`, where local texts give their file's name; or `outputs/demo`."""
+    """`outputs/<model>_<corpus>`, where local texts give their file's name; or `outputs/demo`.
+
+    Without a scan `outputs/<model>_weights`.
+    """
     model, corpus = config.model, config.corpus
+    if config.scan.name == "none":
+        return f"outputs/{file_name(_last_part(model.name))}_weights"
     if model.name == "demo" and corpus.source == "demo":
         return "outputs/demo"
     texts = corpus.name

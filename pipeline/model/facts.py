@@ -20,6 +20,7 @@ class ModelFacts:
     revision: str | None
     architecture: str
     act_fn: str
+    gated: bool
     dtype: str
     device: str
     attention: str
@@ -41,6 +42,7 @@ def model_facts(model: GatedModel) -> ModelFacts:
         revision=model.revision,
         architecture=model.architecture,
         act_fn=model.act_fn_name,
+        gated=True,
         dtype=str(model.dtype).removeprefix("torch."),
         device=model.device.type,
         attention=model.attention,

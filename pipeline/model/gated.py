@@ -1,4 +1,4 @@
-"""The hooked forward of a gated model, and its MLP weights."""
+"""The hooked forward of a gated model."""
 
 from __future__ import annotations
 
@@ -8,27 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor, nn
 
-from pipeline.model.norms import Neighbours
+from pipeline.model.weights import MLPWeights, ModelWeights
 from pipeline.naming import HOOKS
 
 # What a hooked forward hands on: layer, gate [batch pos neuron], in [batch pos neuron].
 Consumer = Callable[[int, Tensor, Tensor], None]
-
-
-@dataclass(frozen=True)
-class MLPWeights:
-    """The weights of one layer's neurons, float32, one row a neuron, [neuron d_model] each.
-
-    `gate` and `in_` read the residual stream after the preceding norm, whose gain is folded in;
-    `out` is what the neuron writes to the residual stream, a post-norm's gain folded in.
-    """
-
-    gate: Float[Tensor, "neuron d_model"]
-    in_: Float[Tensor, "neuron d_model"]
-    out: Float[Tensor, "neuron d_model"]
 
 
 class _Stop(Exception):
@@ -39,15 +26,15 @@ class _Stop(Exception):
 class GatedModel:
     """A causal language model whose MLPs are gated, with a hook at each gate and in projection.
 
-    `mlps` are TransformerBridge's gated MLP components, one a layer, in their places inside
-    `body`, the Hugging Face model without its unembedding; all else of `body` is native. `device`
-    is that of the token ids; layers may lie on others.
+    The MLPs of `weights` are TransformerBridge's components, in their places inside `body`, the
+    Hugging Face model without its unembedding; all else of `body` is native. `device` is that of
+    the token ids; layers may lie on others.
     """
 
     name: str
     revision: str | None
     body: nn.Module
-    mlps: list[Any]
+    weights: ModelWeights
     layers: tuple[int, ...]
     act_fns: list[Callable[[Tensor], Tensor]]
     act_fn_name: str
@@ -57,8 +44,6 @@ class GatedModel:
     max_positions: int | None
     dtype: torch.dtype
     device: torch.device
-    residual_multiplier: float = 1.0
-    neighbours: dict[int, Neighbours] = field(default_factory=dict)
     # A thread's own pass: its consumer, and the first of a layer's two activations.
     _pass: threading.local = field(init=False, repr=False, default_factory=threading.local)
 
@@ -69,6 +54,11 @@ class GatedModel:
             getattr(mlp, HOOKS["in"]).add_hook(self._hook(layer, is_gate=False))
 
     @property
+    def mlps(self) -> list[Any]:
+        """TransformerBridge's gated MLP components, one a layer."""
+        return self.weights.mlps
+
+    @property
     def n_layers(self) -> int:
         """All layers of the model, scanned or not."""
         return len(self.mlps)
@@ -76,7 +66,7 @@ class GatedModel:
     @property
     def d_model(self) -> int:
         """Width of the residual stream."""
-        return int(self.mlps[0].W_out.shape[1])
+        return self.weights.d_model
 
     @property
     def is_reentrant(self) -> bool:
@@ -86,7 +76,7 @@ class GatedModel:
 
     def n_neurons(self, layer: int) -> int:
         """Neurons of a layer (d_mlp; it differs between layers in a few architectures)."""
-        return int(self.mlps[layer].W_out.shape[0])
+        return self.weights.n_neurons(layer)
 
     def layer_device(self, layer: int) -> torch.device:
         """The device of a layer's MLP: `device`, where the model is not spread over several."""
@@ -151,17 +141,5 @@ class GatedModel:
         return keep
 
     def mlp_weights(self, layer: int) -> MLPWeights:
-        """The folded weights of a layer, float32 on the model's device.
-
-        Source: section 2 of the design; the gain of a norm is folded as TransformerLens'
-        `fold_ln` does, its bias and centring are not.
-        """
-        mlp = self.mlps[layer]
-        near = self.neighbours[layer]
-        with torch.inference_mode():
-            out_gain = near.out_gain * near.out_scale * self.residual_multiplier
-            return MLPWeights(
-                gate=mlp.W_gate.T.float() * near.in_gain,
-                in_=mlp.W_in.T.float() * near.in_gain,
-                out=mlp.W_out.float() * out_gain,
-            )
+        """The folded weights of a layer, on its own device."""
+        return self.weights.mlp_weights(layer)

@@ -11,6 +11,7 @@ import torch
 import transformers
 from transformer_lens.factories.architecture_adapter_factory import ArchitectureAdapterFactory
 from transformer_lens.model_bridge.generalized_components.gated_mlp import GatedMLPBridge
+from transformer_lens.model_bridge.generalized_components.mlp import MLPBridge
 from transformer_lens.model_bridge.sources import build_bridge_config_from_hf
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils.hub import cached_file, extract_commit_hash
@@ -39,6 +40,7 @@ class ModelInfo:
     n_layers: int
     d_vocab: int
     max_positions: int | None
+    gated: bool
     hf_config: Any
 
 
@@ -58,10 +60,11 @@ def location_of(name: str) -> str:
     return name
 
 
-def inspect_model(config: ModelConfig) -> ModelInfo:
-    """Read a model's configuration and refuse what is not a dense gated MLP, before loading it.
+def inspect_model(config: ModelConfig, *, needs_gate: bool = True) -> ModelInfo:
+    """Read a model's configuration and refuse what has no dense gated MLPs, before loading it.
 
-    Raises GatescopeError when the model cannot be found or is not gated.
+    Where only weights are asked for, dense MLPs without a gate will do. Raises GatescopeError when
+    the model cannot be found or does not fit.
     """
     location = location_of(config.name)
     try:
@@ -77,7 +80,7 @@ def inspect_model(config: ModelConfig) -> ModelInfo:
         raise GatescopeError(f"model.name={config.name}: {_no_config(location, error)}") from error
     architecture = _causal_architecture(config.name, hf_config)
     text_config = hf_config.get_text_config()
-    _refuse_ungated(config.name, architecture, hf_config)
+    gated = _is_gated(config.name, architecture, hf_config, needs_gate=needs_gate)
     _refuse_quantised(config.name, hf_config)
     return ModelInfo(
         name=config.name,
@@ -87,6 +90,7 @@ def inspect_model(config: ModelConfig) -> ModelInfo:
         n_layers=int(text_config.num_hidden_layers),
         d_vocab=int(text_config.vocab_size),
         max_positions=getattr(text_config, "max_position_embeddings", None),
+        gated=gated,
         hf_config=hf_config,
     )
 
@@ -121,7 +125,8 @@ def _causal_architecture(name: str, hf_config: Any) -> str:
     return str(causal)
 
 
-def _refuse_ungated(name: str, architecture: str, hf_config: Any) -> None:
+def _is_gated(name: str, architecture: str, hf_config: Any, *, needs_gate: bool) -> bool:
+    """Whether the MLPs have a gate; GatescopeError where they are no dense ones, or need it."""
     try:
         bridge_config = build_bridge_config_from_hf(hf_config, architecture, name, torch.float32)
         adapter = ArchitectureAdapterFactory.select_architecture_adapter(bridge_config)
@@ -135,15 +140,16 @@ def _refuse_ungated(name: str, architecture: str, hf_config: Any) -> None:
     settings = hf_config.get_text_config().to_dict()
     n_experts = max(settings.get(key) or 0 for key in _EXPERTS)
     kind = type(mlp).__name__.removesuffix("Bridge")
-    if "MoE" in kind or n_experts > 1:
-        why = "a mixture of experts"
-    elif not isinstance(mlp, GatedMLPBridge):
-        why = f"not gated ({kind})"
-    else:
-        return
+    gated = isinstance(mlp, GatedMLPBridge)
+    mixed = "MoE" in kind or n_experts > 1
+    dense = isinstance(mlp, MLPBridge) and not mixed
+    if dense and (gated or not needs_gate):
+        return gated
+    why = "a mixture of experts" if mixed else f"not gated ({kind})"
+    hint = "; scan=none makes a dataset of its weights alone" if dense else ""
     raise GatescopeError(
         f"model.name={name}: the MLP of {architecture} is {why}; Gatescope scans dense gated MLPs "
-        f"(SwiGLU, GeGLU), {_SUCH_AS}"
+        f"(SwiGLU, GeGLU), {_SUCH_AS}{hint}"
     )
 
 

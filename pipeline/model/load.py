@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 import transformers
-from torch import Tensor, nn
-from transformer_lens.model_bridge.generalized_components.base import GeneralizedComponent
-from transformer_lens.model_bridge.generalized_components.gated_mlp import (
-    GatedMLPBridge,
-    resolve_activation_fn,
-)
-from transformer_lens.model_bridge.sources import build_bridge_from_module
 
 from pipeline.config import ModelConfig
 from pipeline.errors import GatescopeError
+from pipeline.model.facts import ModelFacts
 from pipeline.model.gated import GatedModel
+from pipeline.model.hook import bridged, chosen_layers, hook_model, weights_of
 from pipeline.model.info import ModelInfo, reason
-from pipeline.model.probe import native_hidden_states, probe
+from pipeline.model.probe import act_fn_of, probe_weights
 from pipeline.model.quiet import quiet
+from pipeline.model.weights import ModelWeights
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-# What architectures call the activation function of their MLP module.
-_ACT_FN_ATTRIBUTES = ("act_fn", "activation_fn", "act", "activation")
 
 
 def load_model(config: ModelConfig, info: ModelInfo, n_gpus: int = 1) -> GatedModel:
@@ -39,8 +35,65 @@ def load_model(config: ModelConfig, info: ModelInfo, n_gpus: int = 1) -> GatedMo
     spread = n_gpus > 1
     if spread:
         _refuse_too_few(config.device, device, n_gpus)
-    layers = _chosen_layers(info, config.layers)
+    layers = chosen_layers(info, config.layers)
     dtype = _DTYPES[_resolved_dtype(config)]
+    hf_model, has_unembedding = _loaded(
+        config, info, dtype, device if not spread else None, "balanced" if spread else None
+    )
+    return hook_model(hf_model, info, layers, has_unembedding=has_unembedding)
+
+
+@contextmanager
+def open_weights(config: ModelConfig, info: ModelInfo) -> Iterator[tuple[ModelFacts, ModelWeights]]:
+    """The weights of a model that is not to be run: they stay on the disk until they are asked for.
+
+    So memory has to hold one layer of a model, and not the model. All is read as float32, or as
+    model.dtype says, and given on model.device. One small forward, layer by layer, finds the norms
+    beside the MLPs. Raises GatescopeError as `load_model` does.
+    """
+    device = _device(config.device)
+    layers = chosen_layers(info, config.layers)
+    dtype = _DTYPES[weights_dtype(config)]
+    with tempfile.TemporaryDirectory(prefix="gatescope-") as folder:
+        hf_model, has_unembedding = _loaded(config, info, dtype, None, {"": "disk"}, folder)
+        hf_model.eval().requires_grad_(False)
+        bridge, mlps = bridged(hf_model, info)
+        weights = weights_of(hf_model, mlps, info, has_unembedding=has_unembedding)
+        weights.device = device
+        trace = probe_weights(hf_model.base_model, weights, info)
+        act_fn = str(bridge.cfg.act_fn) if info.gated else act_fn_of(trace) or "unknown"
+        facts = ModelFacts(
+            name=info.name,
+            revision=info.revision,
+            architecture=info.architecture,
+            act_fn=act_fn,
+            gated=info.gated,
+            dtype=str(dtype).removeprefix("torch."),
+            device=device.type,
+            attention=str(hf_model.base_model.config._attn_implementation),
+            n_layers=len(mlps),
+            layers=layers,
+            n_neurons=tuple(weights.n_neurons(layer) for layer in layers),
+            d_model=weights.d_model,
+            d_vocab=info.d_vocab,
+        )
+        yield facts, weights
+
+
+def weights_dtype(config: ModelConfig) -> str:
+    """What weights alone are read as: float32 for `auto`, on any device."""
+    return "float32" if config.dtype == "auto" else config.dtype
+
+
+def _loaded(
+    config: ModelConfig,
+    info: ModelInfo,
+    dtype: torch.dtype,
+    device: torch.device | None,
+    device_map: str | dict[str, str] | None,
+    offload_folder: str | None = None,
+) -> tuple[Any, bool]:
+    """The Hugging Face model, on a device or by a map; whether its files hold an unembedding."""
     try:
         with quiet():
             loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
@@ -51,20 +104,22 @@ def load_model(config: ModelConfig, info: ModelInfo, n_gpus: int = 1) -> GatedMo
                 trust_remote_code=False,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # refused below, with the weight's name
-                device_map="balanced" if spread else None,
+                device_map=device_map,
+                offload_folder=offload_folder,
             )
             hf_model, loading = loaded
-            if not spread:
+            if device is not None:
                 hf_model.to(device)
     # The libraries raise classes of their own, straight from Exception, for what a file holds.
     except Exception as error:
         raise GatescopeError(
             f"model.name={config.name}: the weights could not be loaded ({reason(error)}); give a "
             "model with whole safetensors files (pickled weights are not read), and enough memory "
-            f"on model.device={device}"
+            f"on model.device={config.device}"
         ) from error
     _refuse_incomplete(config.name, hf_model, loading)
-    return hook_model(hf_model, info, layers)
+    # What is missing now is that of the head.
+    return hf_model, not loading["missing_keys"]
 
 
 def _resolved_dtype(config: ModelConfig) -> str:
@@ -101,17 +156,6 @@ def _refuse_too_few(name: str, device: torch.device, n_gpus: int) -> None:
         )
 
 
-def _chosen_layers(info: ModelInfo, layers: tuple[int, ...] | None) -> tuple[int, ...]:
-    if layers is None:
-        return tuple(range(info.n_layers))
-    if not layers or any(not 0 <= layer < info.n_layers for layer in layers):
-        raise GatescopeError(
-            f"model.layers={list(layers)}: {info.name} has layers 0 to {info.n_layers - 1}; name "
-            "some of these, or null for all"
-        )
-    return tuple(sorted(set(layers)))
-
-
 def _refuse_incomplete(name: str, hf_model: Any, loading: dict[str, Any]) -> None:
     """Refuse weights that transformers made up, at random, where the files have none that fit."""
     wrong = [
@@ -128,75 +172,3 @@ def _refuse_incomplete(name: str, hf_model: Any, loading: dict[str, Any]) -> Non
             f"model.name={name}: the weights do not fit config.json: {wrong[0]}{more}; take the "
             "config.json and the safetensors of one model, all of its files"
         )
-
-
-def hook_model(
-    hf_model: nn.Module, info: ModelInfo, layers: tuple[int, ...] | None = None
-) -> GatedModel:
-    """Put TransformerBridge's gated MLP components into a Hugging Face model, and probe them.
-
-    Everything but the MLPs stays native: the bridge's own attention is eager and 2.6 x slower.
-    `layers` limits the scan. The model is changed in place.
-    """
-    chosen = _chosen_layers(info, layers)
-    hf_model.eval().requires_grad_(False)
-    body: Any = hf_model.base_model
-    attention = str(body.config._attn_implementation)
-    native = native_hidden_states(body, info.d_vocab)
-    bridge = build_bridge_from_module(
-        hf_model, type(hf_model).__name__, hf_config=hf_model.config, model_name=info.name
-    )
-    mlps = [_gated_mlp(info, layer, block) for layer, block in enumerate(bridge.blocks)]
-    kept = {id(module) for mlp in mlps for module in mlp.modules()}
-    _restore_native(hf_model, kept)
-    body.set_attn_implementation(attention)
-    parameter = next(body.parameters())
-    model = GatedModel(
-        name=info.name,
-        revision=info.revision,
-        body=body,
-        mlps=mlps,
-        layers=chosen,
-        act_fns=[_act_fn(mlp) for mlp in mlps],
-        act_fn_name=str(bridge.cfg.act_fn),
-        architecture=info.architecture,
-        attention=attention,
-        d_vocab=info.d_vocab,
-        max_positions=info.max_positions,
-        dtype=parameter.dtype,
-        device=parameter.device,
-        residual_multiplier=float(getattr(body.config, "residual_multiplier", 1.0)),
-    )
-    probe(model, native)
-    return model
-
-
-def _gated_mlp(info: ModelInfo, layer: int, block: nn.Module) -> GatedMLPBridge:
-    mlp = getattr(block, "mlp", None)
-    if not isinstance(mlp, GatedMLPBridge):
-        raise GatescopeError(
-            f"model.name={info.name}: layer {layer} of {info.architecture} has no dense gated MLP "
-            f"({type(mlp).__name__}); take a model that has one in every layer"
-        )
-    return mlp
-
-
-def _restore_native(parent: nn.Module, kept: set[int]) -> None:
-    """Put every module that the bridge replaced back in its place, but for those in `kept`."""
-    for name, child in list(parent.named_children()):
-        if id(child) in kept:
-            continue
-        native: Any = child.original_component if isinstance(child, GeneralizedComponent) else child
-        setattr(parent, name, native)
-        _restore_native(native, kept)
-
-
-def _act_fn(mlp: Any) -> Callable[[Tensor], Tensor]:
-    original = mlp.original_component
-    named = [getattr(original, name, None) for name in _ACT_FN_ATTRIBUTES]
-    act_fn = next((fn for fn in named if callable(fn)), None) or resolve_activation_fn(mlp.config)
-    multiplier = float(getattr(original, "gate_multiplier", 1.0))
-    if multiplier == 1.0:
-        return act_fn
-    # Falcon-H1 scales the gate inside the activation: act = act_fn(multiplier * gate).
-    return lambda gate: act_fn(gate * multiplier)

@@ -46,7 +46,9 @@ def measured_gain(norm: nn.Module, d_model: int, device: torch.device) -> Float[
         raise ValueError(f"d_model {d_model} is odd: no alternating vector has mean 0")
     signs = torch.ones(d_model, device=device)
     signs[1::2] = -1
-    exact = copy.deepcopy(norm).float()
+    # Weights that lie on a disk are float32 there, and come when the norm itself is called.
+    is_exact = all(p.dtype == torch.float32 for p in norm.parameters())
+    exact = norm if is_exact else copy.deepcopy(norm).float()
     with torch.inference_mode():
         plus, minus = exact(1024 * signs[None, None]), exact(-1024 * signs[None, None])
     gain: Tensor = (plus.double() - minus.double()) / 2
@@ -66,9 +68,21 @@ def find_neighbours(
     d_model, device = mlp_in.shape[-1], mlp_in.device
     ones = torch.ones(d_model, device=device)
     before = [norm for norm, _, out in traced if torch.equal(out, mlp_in)]
+    # A norm of the residual stream itself, as in the first GPT: what it gives is the stream.
+    if any(torch.equal(in_, mlp_in + mlp_out) for _, in_, _ in traced if in_.shape == mlp_in.shape):
+        before = []
     after = [norm for norm, in_, _ in traced if torch.equal(in_, mlp_out)]
     return Neighbours(
         in_gain=measured_gain(before[-1], d_model, device) if before else ones,
         out_gain=measured_gain(after[0], d_model, device) if after else ones,
         out_scale=out_scale,
     )
+
+
+def final_gain(
+    hidden: Float[Tensor, "batch pos d_model"], traced: list[tuple[nn.Module, Tensor, Tensor]]
+) -> Float[Tensor, " d_model"]:
+    """The gain of the norm that gives the last hidden states; ones where none does."""
+    d_model, device = hidden.shape[-1], hidden.device
+    last = [norm for norm, _, out in traced if torch.equal(out, hidden)]
+    return measured_gain(last[-1], d_model, device) if last else torch.ones(d_model, device=device)

@@ -6,84 +6,36 @@ with plausible numbers. One small batch through the untouched and the hooked mod
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
+from transformer_lens.model_bridge.generalized_components.base import align_offloaded_subtree
+from transformers.activations import ACT2FN
 
 from pipeline.errors import GatescopeError
-from pipeline.model.norms import find_neighbours, is_norm
-from pipeline.naming import HOOKS
+from pipeline.model.info import ModelInfo
+from pipeline.model.norms import final_gain, find_neighbours
+from pipeline.model.trace import SHORT, Trace, probe_ids, traced_forward
+from pipeline.model.weights import ModelWeights
 
 if TYPE_CHECKING:
     from pipeline.model.gated import GatedModel
 
-# Two rows of which the second is padded: it must come out as it does alone.
-_LENGTH, _SHORT = 12, 7
+# Of MLPs without a gate, by transformers' names, the more exact of two that are alike first.
+_ACT_FNS = ("relu", "gelu", "gelu_new", "gelu_pytorch_tanh", "relu2", "silu", "quick_gelu", "tanh")
 _TOLERANCE = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
-
-
-def _probe_ids(d_vocab: int) -> Int[Tensor, "batch pos"]:
-    generator = torch.Generator().manual_seed(0)
-    return torch.randint(0, d_vocab, (2, _LENGTH), generator=generator)
 
 
 def native_hidden_states(body: Any, d_vocab: int) -> Float[Tensor, "batch pos d_model"]:
     """The last hidden states of the untouched body on the probe batch."""
     device = next(body.parameters()).device
     with torch.inference_mode():
-        out = body(input_ids=_probe_ids(d_vocab).to(device), use_cache=False)
+        out = body(input_ids=probe_ids(d_vocab).to(device), use_cache=False)
     hidden: Tensor = out.last_hidden_state
     return hidden
-
-
-@dataclass
-class _Trace:
-    """What one traced forward saw: each MLP's and each norm's inputs and outputs."""
-
-    mlp: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
-    hooks: dict[tuple[int, str], list[Tensor]] = field(default_factory=dict)
-    norms: list[tuple[nn.Module, Tensor, Tensor]] = field(default_factory=list)
-    hidden: Tensor | None = None
-
-
-def _traced_forward(model: GatedModel, ids: Tensor) -> _Trace:
-    trace = _Trace()
-
-    def on_norm(module: nn.Module, args: tuple[Any, ...], out: Any) -> None:
-        if args and isinstance(args[0], Tensor) and isinstance(out, Tensor):
-            trace.norms.append((module, args[0], out))
-
-    handles = [
-        module.register_forward_hook(on_norm) for module in model.body.modules() if is_norm(module)
-    ]
-    for layer, mlp in enumerate(model.mlps):
-
-        def on_mlp(module: nn.Module, args: tuple[Any, ...], out: Any, layer: int = layer) -> None:
-            trace.mlp[layer] = (args[0], out)
-
-        handles.append(mlp.register_forward_hook(on_mlp))
-        for hook in HOOKS.values():
-
-            def on_hook(
-                module: nn.Module,
-                args: tuple[Any, ...],
-                out: Any,
-                key: tuple[int, str] = (layer, hook),
-            ) -> None:
-                trace.hooks.setdefault(key, []).append(out)
-
-            handles.append(getattr(mlp, hook).register_forward_hook(on_hook))
-    try:
-        with torch.inference_mode():
-            body: Any = model.body
-            trace.hidden = body(input_ids=ids.to(model.device), use_cache=False).last_hidden_state
-    finally:
-        for handle in handles:
-            handle.remove()
-    return trace
 
 
 def _relative_error(got: Tensor, want: Tensor) -> float:
@@ -104,7 +56,7 @@ def _elementwise_error(got: Tensor, want: Tensor) -> float:
 
 @torch.inference_mode()
 def probe(model: GatedModel, native: Float[Tensor, "batch pos d_model"]) -> None:
-    """Check a freshly hooked model and fill its `neighbours`.
+    """Check a freshly hooked model and fill what its `weights` ask of the probe.
 
     `native` are the hidden states of the untouched model on the probe batch. Checked: they are
     unchanged; every hook fires once with d_mlp columns; act_fn(gate) * in is what the down
@@ -116,74 +68,133 @@ def probe(model: GatedModel, native: Float[Tensor, "batch pos d_model"]) -> None
             f"model.name={model.name}: the hidden states of the untouched model are NaN or "
             "infinite on the probe batch; check its weights, or try model.dtype=float32"
         )
-    ids = _probe_ids(model.d_vocab)
-    tolerance = _TOLERANCE[model.dtype]
-    trace = _traced_forward(model, ids)
-    assert trace.hidden is not None
-    _demand(
-        model,
-        None,
+    ids = probe_ids(model.d_vocab).to(model.device)
+    checks = _Checks(model.name, model.architecture, _TOLERANCE[model.dtype])
+    trace = traced_forward(model.body, model.mlps, True, ids)
+    checks.demand(
         "hidden states of the hooked and the untouched model",
-        tolerance,
-        _relative_error(trace.hidden, native),
+        _relative_error(trace.last, native),
     )
-    for layer, mlp in enumerate(model.mlps):
-        fired = {name: trace.hooks.get((layer, hook), []) for name, hook in HOOKS.items()}
-        wrong = {name: len(seen) for name, seen in fired.items() if len(seen) != 1}
-        if wrong or layer not in trace.mlp:
-            raise GatescopeError(
-                f"model.name={model.name}: the hooks of layer {layer} fired {wrong} times instead "
-                f"of once each; the TransformerLens adapter of {model.architecture} does not fit "
-                "this model, please report it"
-            )
-        gate, in_, post = (fired[name][0] for name in ("gate", "in", "post"))
-        shape = (*ids.shape, model.n_neurons(layer))
-        if not gate.shape == in_.shape == post.shape == shape:
-            raise GatescopeError(
-                f"model.name={model.name}: layer {layer} has gate {tuple(gate.shape)} and in "
-                f"{tuple(in_.shape)} where [batch pos neuron] {shape} is expected"
-            )
-        act = model.act_fns[layer](gate)
-        _demand(
-            model,
-            layer,
-            "act_fn(gate) * in and the down projection's input",
-            tolerance,
-            _elementwise_error(act * in_, post),
+    checks.points(model.weights, trace)
+    for layer in range(model.n_layers):
+        gate, in_, post = (trace.at(layer, name) for name in ("gate", "in", "post"))
+        checks.demand(
+            f"act_fn(gate) * in and the down projection's input of layer {layer}",
+            _elementwise_error(model.act_fns[layer](gate) * in_, post),
         )
-        mlp_in, mlp_out = trace.mlp[layer]
-        for name, got, weight, bias in (
-            ("gate", gate, mlp.W_gate, mlp.b_gate),
-            ("in", in_, mlp.W_in, mlp.b_in),
-        ):
-            want = mlp_in @ weight + (0 if bias is None else bias)
-            _demand(
-                model,
-                layer,
-                f"W_{name} . x and the hooked {name}",
-                tolerance,
-                _relative_error(got, want),
-            )
-        out_scale = float(getattr(mlp.original_component, "down_multiplier", 1.0))
-        model.neighbours[layer] = find_neighbours(mlp_in, mlp_out, trace.norms, out_scale)
-    alone = _traced_forward(model, ids[1:, :_SHORT])
-    assert alone.hidden is not None
-    error = _relative_error(trace.hidden[1:, :_SHORT], alone.hidden)
-    if not error <= tolerance:
+    checks.projections(model.weights, trace)
+    _fill(model.weights, trace)
+    alone = traced_forward(model.body, model.mlps, True, ids[1:, :SHORT])
+    error = _relative_error(trace.last[1:, :SHORT], alone.last)
+    if not error <= checks.tolerance:
         raise GatescopeError(
             f"model.name={model.name}: hidden states of a padded row and of the row alone differ "
-            f"by {error:.2g} (at most {tolerance:g} is rounding), so that {model.architecture} is "
-            "not causal here; Gatescope scans models that read from left to right"
+            f"by {error:.2g} (at most {checks.tolerance:g} is rounding), so that "
+            f"{model.architecture} is not causal here; Gatescope scans models that read from left "
+            "to right"
         )
 
 
-def _demand(
-    model: GatedModel, layer: int | None, what: str, tolerance: float, error: float
-) -> None:
-    if not error <= tolerance:
-        where = "" if layer is None else f" of layer {layer}"
+@torch.inference_mode()
+def probe_weights(body: nn.Module, weights: ModelWeights, info: ModelInfo) -> Trace:
+    """Check the weights of a model that is not scanned and fill what they ask of the probe.
+
+    Checked: each MLP runs once, and its weights give its activations. Gives what was seen. Raises
+    GatescopeError.
+    """
+    dtype = next(body.parameters()).dtype
+    trace = traced_forward(body, weights.mlps, weights.gated, probe_ids(info.d_vocab))
+    if not torch.isfinite(trace.last).all():
         raise GatescopeError(
-            f"model.name={model.name}: {what}{where} differ by {error:.2g} (at most {tolerance:g} "
-            f"is rounding); the TransformerLens adapter of {model.architecture} does not fit this "
-            "model, please report it"
+            f"model.name={info.name}: the hidden states are NaN or infinite on the probe batch; "
+            "check its weights, or try model.dtype=float32"
         )
+    checks = _Checks(info.name, info.architecture, _TOLERANCE[dtype])
+    checks.points(weights, trace)
+    checks.projections(weights, trace)
+    _fill(weights, trace)
+    return trace
+
+
+def act_fn_of(trace: Trace) -> str | None:
+    """The name of the activation function of MLPs without a gate, by what layer 0 made of `in`.
+
+    TransformerLens' configuration has a default where the architecture's own has no entry.
+    """
+    pre, post = trace.at(0, "in"), trace.at(0, "post")
+    tolerance = _TOLERANCE[post.dtype]
+    names = [name for name in _ACT_FNS if _elementwise_error(ACT2FN[name](pre), post) <= tolerance]
+    return names[0] if names else None
+
+
+def _fill(weights: ModelWeights, trace: Trace) -> None:
+    for layer, mlp in enumerate(weights.mlps):
+        out_scale = float(getattr(mlp.original_component, "down_multiplier", 1.0))
+        mlp_in, mlp_out = trace.at(layer, "mlp_in"), trace.at(layer, "mlp_out")
+        weights.neighbours[layer] = find_neighbours(mlp_in, mlp_out, trace.norms, out_scale)
+    weights.final_gain = final_gain(trace.last, trace.norms)
+
+
+@dataclass(frozen=True)
+class _Checks:
+    """What has to hold of a model, within `tolerance`."""
+
+    name: str
+    architecture: str
+    tolerance: float
+
+    def demand(self, what: str, error: float) -> None:
+        if not error <= self.tolerance:
+            raise GatescopeError(
+                f"model.name={self.name}: {what} differ by {error:.2g} (at most "
+                f"{self.tolerance:g} is rounding); the TransformerLens adapter of "
+                f"{self.architecture} does not fit this model, please report it"
+            )
+
+    def points(self, weights: ModelWeights, trace: Trace) -> None:
+        """Every point was passed once, with as many columns as there are neurons."""
+        names = (*_read(weights), "post")
+        for layer, mlp in enumerate(weights.mlps):
+            fired = {
+                name: len(trace.points.get((layer, name), []))
+                for name in (*names, "mlp_in", "mlp_out")
+            }
+            wrong = {name: n for name, n in fired.items() if n != 1}
+            if wrong:
+                raise GatescopeError(
+                    f"model.name={self.name}: the hooks of layer {layer} fired {wrong} times "
+                    f"instead of once each; the TransformerLens adapter of {self.architecture} "
+                    "does not fit this model, please report it"
+                )
+            with align_offloaded_subtree(mlp):
+                shape = (*trace.at(layer, "mlp_in").shape[:-1], len(mlp.W_out))
+            seen = {name: tuple(trace.at(layer, name).shape) for name in names}
+            if any(found != shape for found in seen.values()):
+                there = " and ".join(f"{name} {found}" for name, found in seen.items())
+                raise GatescopeError(
+                    f"model.name={self.name}: layer {layer} has {there} where [batch pos neuron] "
+                    f"{shape} is expected"
+                )
+
+    def projections(self, weights: ModelWeights, trace: Trace) -> None:
+        """The weights give what was seen at the points."""
+        for layer, mlp in enumerate(weights.mlps):
+            with align_offloaded_subtree(mlp):
+                ends = [
+                    ("mlp_in", name, f"W_{name} . x and the hooked {name}")
+                    for name in _read(weights)
+                ]
+                if not weights.gated:
+                    ends.append(("post", "mlp_out", "W_out . post and the MLP's output"))
+                for source, name, what in ends:
+                    projection = "out" if name == "mlp_out" else name
+                    # Not b_in and the like: those are of the time when the MLP was put in place.
+                    weight, bias = getattr(mlp, f"W_{projection}"), getattr(mlp, projection).bias
+                    want = trace.at(layer, source) @ weight + (0 if bias is None else bias)
+                    error = _relative_error(trace.at(layer, name), want)
+                    self.demand(f"{what} of layer {layer}", error)
+
+
+def _read(weights: ModelWeights) -> tuple[str, ...]:
+    """The activations of the projections that read the residual stream."""
+    return ("gate", "in") if weights.gated else ("in",)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from pipeline.errors import GatescopeError
+from pipeline.schema import LAYER_TABLES
 from pipeline.store import RunRecord
 
 # Tries of a layer that end with an error, or with the loss of the worker, which may be chance.
@@ -19,7 +20,7 @@ class Layers:
 
     def __init__(self, record: RunRecord, layers: Iterable[int]) -> None:
         self._record = record
-        self.written: dict[int, dict[str, int]] = record.layers()
+        self.written: dict[int, dict[str, int]] = record.layers(LAYER_TABLES)
         self._waiting = [layer for layer in layers if layer not in self.written]
         self.n_layers = len(self.written) + len(self._waiting)
         self._errors: Counter[int] = Counter()

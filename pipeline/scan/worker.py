@@ -18,7 +18,7 @@ import torch
 
 from pipeline.config import RunConfig
 from pipeline.errors import GatescopeError
-from pipeline.layer import TableSettings, write_layer
+from pipeline.layer import table_settings, token_matrices, write_layer
 from pipeline.model import GatedModel, inspect_model, load_model, model_facts
 from pipeline.reduce import LayerState
 from pipeline.scan.compiled import choose_update
@@ -38,6 +38,7 @@ from pipeline.store import (
     open_layer,
     write_snapshot,
 )
+from pipeline.weights import TokenMatrix
 
 
 class Worker:
@@ -58,6 +59,7 @@ class Worker:
         self._scanner: Scanner | None = None
         self._settings: ScanSettings | None = None
         self._tokens: TokenIndex | None = None
+        self._matrices: list[TokenMatrix] | None = None
         self._reader = CorpusReader(self._place)
         self._reads = ThreadPoolExecutor(1, thread_name_prefix="read")
         self._ahead: tuple[int, Future[UnitExamples]] | None = None
@@ -206,16 +208,20 @@ class Worker:
         """
         # Room for the merge: all that was counted is in the snapshots.
         self._scanner = None
+        tables = table_settings(self._config)
         if self._tokens is None:
             self._tokens = TokenIndex(self._place, self._corpus(fingerprint), self._step)
-        scan = self._config.scan
+        if self._matrices is None:
+            self._matrices = token_matrices(self._loaded.weights, tables)
+            self._step()
         return write_layer(
             self._place,
             self._loaded,
             layer,
             snapshots,
             settings.state(self._loaded, layer),
-            TableSettings(scan.k, scan.dedupe, scan.canonical_signs),
+            tables,
+            self._matrices,
             self._tokens,
             self._step,
         )

@@ -27,7 +27,14 @@ from pipeline.store.snapshots import (
     sweep_snapshots,
     write_snapshot,
 )
-from pipeline.store.tables import read_flipped, write_layer_summary, write_neurons, write_vocab
+from pipeline.store.tables import (
+    TokenLists,
+    read_flipped,
+    write_layer_summary,
+    write_neurons,
+    write_vocab,
+    write_weight_tokens,
+)
 from pipeline.store.writer import only_writer
 
 __all__ = [
@@ -42,6 +49,7 @@ __all__ = [
     "RunRecord",
     "Snapshot",
     "TokenIndex",
+    "TokenLists",
     "Unit",
     "UnitExamples",
     "commit_snapshot",
@@ -61,4 +69,5 @@ __all__ = [
     "write_neurons",
     "write_snapshot",
     "write_vocab",
+    "write_weight_tokens",
 ]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 from pipeline.errors import GatescopeError
-from pipeline.schema import LAYER_TABLES, TABLES
+from pipeline.schema import TABLES
 from pipeline.status import RunStatus
 from pipeline.store.corpus import CorpusIndex
 from pipeline.store.events import EVENTS
@@ -66,7 +66,8 @@ class RunRecord:
 
     def settings(self) -> dict[str, Any] | None:
         """The settings that the run began with, or None before there was anything to keep."""
-        return _parsed(self._place, _RUN, dict) if self._place.exists(_CORPUS) else None
+        kept = self._place.exists(_CORPUS) or self._place.names(_LAYERS)
+        return _parsed(self._place, _RUN, dict) if kept else None
 
     def begin(self, settings: dict[str, Any]) -> None:
         """Start anew with these settings: what an earlier run left unfinished goes."""
@@ -88,15 +89,15 @@ class RunRecord:
         """The corpus table is whole: from here on the run can be resumed."""
         self._place.write_json(_CORPUS, index.to_json())
 
-    def layers(self) -> dict[int, dict[str, int]]:
-        """The rows of each table of the layers whose tables are written, and still there."""
+    def layers(self, tables: Collection[str]) -> dict[int, dict[str, int]]:
+        """The rows of each of `tables`, of the layers that have them all."""
         found: dict[int, dict[str, int]] = {}
         for name in self._place.names(_LAYERS):
             number = name.rpartition("/")[2].removesuffix(".json")
             n_rows = self._place.read_json(name)
-            is_whole = isinstance(n_rows, dict) and n_rows.keys() == LAYER_TABLES.keys()
+            is_whole = isinstance(n_rows, dict) and n_rows.keys() == set(tables)
             if number.isdecimal() and is_whole:
-                parts = [layer_part(table, int(number)) for table in LAYER_TABLES]
+                parts = [layer_part(table, int(number)) for table in tables]
                 if all(map(self._place.exists, parts)):
                     found[int(number)] = n_rows
         return found

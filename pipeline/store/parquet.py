@@ -28,6 +28,7 @@ _SPLIT_INTEGERS: Final = (
     "position",
     "peak_token",
     "window_start",
+    "token_id",
     "token_ids",
     "input_ids",
 )

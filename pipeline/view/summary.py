@@ -30,11 +30,56 @@ def render_summary(
     for layer, combo, mean in frequencies:
         by_layer.setdefault(layer, {})[combo] = mean
     title = f"{model['name']} on {corpus['name']}: mean frequency of each sign combination"
+    rows = {
+        layer: [_percent(of_layer.get(combo)) for combo in COMBO_NAMES]
+        for layer, of_layer in by_layer.items()
+    }
+    made = (
+        f"{corpus['n_examples']:,} examples, {corpus['n_tokens']:,} tokens, "
+        f"{sum(model['n_neurons']):,} neurons; made in {scan['wall_s']:.0f} s"
+    )
+    return _summary(manifest, title, COMBO_NAMES, rows, made)
+
+
+def render_weights_summary(
+    manifest: Mapping[str, Any], columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+) -> RenderableType:
+    """What a `gatescope run scan=none` ends with.
+
+    A row holds a layer and its `columns`: cosines, and the shares `enrichment` and `depletion`.
+    """
+    model = manifest["model"]
+    shares = ("enrichment", "depletion")
+    title = f"{model['name']}: medians of the cosines, random vectors, shares of two classes"
+    cells = {
+        row[0]: [
+            _percent(value) if name in shares else "-" if value is None else f"{value:.3f}"
+            for name, value in zip(columns[1:], row[1:], strict=True)
+        ]
+        for row in rows
+    }
+    names = [name.replace("median_", "").replace("randomness_high", "random") for name in columns]
+    seconds = manifest["scan"]["wall_s"]
+    made = f"{sum(model['n_neurons']):,} neurons; made in {seconds:.0f} s"
+    return _summary(manifest, title, names[1:], cells, made)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
+def _summary(
+    manifest: Mapping[str, Any],
+    title: str,
+    columns: Sequence[str],
+    cells: Mapping[int, Sequence[str]],
+    made: str,
+) -> RenderableType:
+    """A table with a row a layer, the middle ones left out, and what was made."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("layer", justify="right")
-    for combo in COMBO_NAMES:
-        table.add_column(combo, justify="right")
-    layers = sorted(by_layer)
+    for column in ("layer", *columns):
+        table.add_column(column, justify="right")
+    layers = sorted(cells)
     shown = layers
     if len(layers) > _MOST_LAYERS:
         half = _MOST_LAYERS // 2
@@ -42,15 +87,10 @@ def render_summary(
     for previous, layer in zip([None, *shown], shown, strict=False):
         if previous is not None and layers.index(layer) > layers.index(previous) + 1:
             table.add_row("...")
-        cells = (by_layer[layer].get(combo) for combo in COMBO_NAMES)
-        table.add_row(str(layer), *("-" if mean is None else f"{mean:.1%}" for mean in cells))
+        table.add_row(str(layer), *cells[layer])
     n_rows = ", ".join(f"{table} {n:,}" for table, n in manifest["tables"].items())
-    facts = [
-        f"{corpus['n_examples']:,} examples, {corpus['n_tokens']:,} tokens, "
-        f"{sum(model['n_neurons']):,} neurons; made in {scan['wall_s']:.0f} s",
-        f"rows: {n_rows}",
-    ]
-    return Group(Text(), Text(title, style="bold"), table, Text(), *map(Text, facts))
+    facts = (Text(made), Text(f"rows: {n_rows}"))
+    return Group(Text(), Text(title, style="bold"), table, Text(), *facts)
 
 
 def render_queries(queries: Sequence[Query], datasets: Sequence[str]) -> RenderableType:

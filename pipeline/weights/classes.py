@@ -1,4 +1,4 @@
-"""Input-output functionality of gated neurons (arXiv 2505.17936)."""
+"""Input-output functionality of neurons (arXiv 2505.17936)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ _CLASSES: Final = {
     (-1, 1): "depletion",
     (-1, 0): "conditional depletion",
 }
-THRESHOLD: Final = 0.5
+# Of neurons without a gate, by a(cos(in, out)).
+_VANILLA_CLASSES: Final = {1: "enrichment", 0: "orthogonal output", -1: "depletion"}
 
 
 def approximate_sign(cosine: Float[Tensor, " neuron"], threshold: float) -> Int8[Tensor, " neuron"]:
@@ -26,19 +27,21 @@ def approximate_sign(cosine: Float[Tensor, " neuron"], threshold: float) -> Int8
 
 
 def io_classes(
-    cos_gate_in: Float[Tensor, " neuron"],
-    cos_gate_out: Float[Tensor, " neuron"],
+    cos_gate_in: Float[Tensor, " neuron"] | None,
+    cos_gate_out: Float[Tensor, " neuron"] | None,
     cos_in_out: Float[Tensor, " neuron"],
-    threshold: float = THRESHOLD,
+    threshold: float,
 ) -> list[str]:
-    """Each neuron's class, by section 2 of the design.
+    """Each neuron's class, by section 2 of the design; the paper's threshold is 0.5.
 
     A class is typical when a(cos(gate,in)) = a(cos(gate,out)) * a(cos(in,out)), or when both parts
-    of its key are 0. The threshold is the paper's 0.5.
+    of its key are 0. Without gates (None) there are three classes.
     """
-    gate_in, gate_out, in_out = (
-        approximate_sign(cosine, threshold).tolist()
-        for cosine in (cos_gate_in, cos_gate_out, cos_in_out)
+    in_out = approximate_sign(cos_in_out, threshold).tolist()
+    if cos_gate_in is None or cos_gate_out is None:
+        return [_VANILLA_CLASSES[io] for io in in_out]
+    gate_in, gate_out = (
+        approximate_sign(cosine, threshold).tolist() for cosine in (cos_gate_in, cos_gate_out)
     )
     classes = []
     for gi, go, io in zip(gate_in, gate_out, in_out, strict=True):

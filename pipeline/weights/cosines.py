@@ -1,4 +1,4 @@
-"""Cosines and norms of a neuron's three weight vectors."""
+"""Cosines and norms of a neuron's weight vectors."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class NeuronWeights:
-    """Cosines and Euclidean norms, float64, one value a neuron.
+    """Cosines and Euclidean norms, float64, one value a neuron; None what needs an absent gate.
 
     `flipped` says whose w_in and w_out were negated so that cos_gate_in >= 0 (GLUScope's
-    `refactor_glu`).
+    `refactor_glu`); no neuron without a gate is.
     """
 
     flipped: Bool[Tensor, " neuron"]
-    cos_gate_in: Float[Tensor, " neuron"]
-    cos_gate_out: Float[Tensor, " neuron"]
+    cos_gate_in: Float[Tensor, " neuron"] | None
+    cos_gate_out: Float[Tensor, " neuron"] | None
     cos_in_out: Float[Tensor, " neuron"]
-    norm_gate: Float[Tensor, " neuron"]
+    norm_gate: Float[Tensor, " neuron"] | None
     norm_in: Float[Tensor, " neuron"]
     norm_out: Float[Tensor, " neuron"]
 
 
 def neuron_weights(
-    gate: Float[Tensor, "neuron d_model"],
+    gate: Float[Tensor, "neuron d_model"] | None,
     in_: Float[Tensor, "neuron d_model"],
     out: Float[Tensor, "neuron d_model"],
     *,
@@ -38,23 +38,32 @@ def neuron_weights(
     A zero vector has cosine 0 with everything. With `canonical_signs` in and out are negated
     where cos(gate, in) < 0, which changes the signs of cos_gate_in and cos_gate_out there.
     """
-    gate, in_, out = gate.double(), in_.double(), out.double()
-    norms = [vectors.norm(dim=1) for vectors in (gate, in_, out)]
-
-    def cosine(a: Tensor, b: Tensor, norm_a: Tensor, norm_b: Tensor) -> Tensor:
-        product = norm_a * norm_b
-        cos = (a * b).sum(1) / torch.where(product > 0, product, 1.0)
-        return torch.where(product > 0, cos, 0.0).clamp(-1, 1)
-
-    cos_gate_in = cosine(gate, in_, norms[0], norms[1])
+    in_, out = in_.double(), out.double()
+    norm_in, norm_out = in_.norm(dim=1), out.norm(dim=1)
+    cos_in_out = _cosine(in_, out, norm_in * norm_out)
+    if gate is None:
+        flipped = torch.zeros(len(in_), dtype=torch.bool, device=in_.device)
+        return NeuronWeights(flipped, None, None, cos_in_out, None, norm_in, norm_out)
+    gate = gate.double()
+    norm_gate = gate.norm(dim=1)
+    cos_gate_in = _cosine(gate, in_, norm_gate * norm_in)
     flipped = (cos_gate_in < 0) & canonical_signs
     sign = torch.where(flipped, -1.0, 1.0).double()
     return NeuronWeights(
         flipped=flipped,
         cos_gate_in=cos_gate_in * sign,
-        cos_gate_out=cosine(gate, out, norms[0], norms[2]) * sign,
-        cos_in_out=cosine(in_, out, norms[1], norms[2]),
-        norm_gate=norms[0],
-        norm_in=norms[1],
-        norm_out=norms[2],
+        cos_gate_out=_cosine(gate, out, norm_gate * norm_out) * sign,
+        cos_in_out=cos_in_out,
+        norm_gate=norm_gate,
+        norm_in=norm_in,
+        norm_out=norm_out,
     )
+
+
+def _cosine(
+    one: Float[Tensor, "neuron d_model"],
+    other: Float[Tensor, "neuron d_model"],
+    norms: Float[Tensor, " neuron"],
+) -> Float[Tensor, " neuron"]:
+    cosine = (one * other).sum(1) / torch.where(norms > 0, norms, 1.0)
+    return torch.where(norms > 0, cosine, 0.0).clamp(-1, 1)
