@@ -221,6 +221,14 @@ def test_names_of_models_that_are_the_same(tmp_path: Path) -> None:
         ]  # fmt: skip
 
 
+def test_tables_that_none_has_are_empty(made: list[Synthetic]) -> None:
+    with open_dataset([made[1].path, made[2].path]) as several:
+        assert "sign_stats" not in several.tables
+        assert several.table("sign_stats").columns[:3] == ["model", "layer", "neuron"]
+        assert several.table("sign_stats").fetchall() == []
+        assert several.query("sign_frequencies").fetchall() == []
+
+
 def test_a_name_is_text(tmp_path: Path) -> None:
     hostile = 'it\'s "x"; drop view neurons; --\n$layer'
     shape: dict[str, Any] = {"scan": False, "layers": (0,)}
@@ -253,7 +261,9 @@ def test_members_are_datasets(made: list[Synthetic], ds: Datasets) -> None:
         member = ds.datasets[one.shape.model]
         assert member.manifest == one.manifest
         assert member.layers == one.shape.layers
-        assert member.tables == TABLES_THERE
+        there = [name for name in TABLES_THERE if name not in member.source.absent]
+        assert member.tables == tuple(there)
+        assert bool(member.source.absent) == (not one.shape.scan)
         assert len(rows_of(member, "from neurons")) == len(one.tables["neurons"])
         assert member.table("neurons").columns[0] == "layer"
         assert len(fetch(member.query("io_classes"))[1]) > 0

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import duckdb
-import pyarrow as pa
 
 from pipeline.errors import GatescopeError
 from pipeline.query.models import MODELS_SQL, model_names, models_rows
 from pipeline.query.named import load_views
 from pipeline.query.readonly import one_line, user_errors
 from pipeline.query.source import Source
-from pipeline.schema import LAYER_TABLES, TABLES, VOCAB, corpus_schema
+from pipeline.schema import LAYER_TABLES, VOCAB, corpus_schema
 
 # Nothing is fetched from the network behind a user's back, and a name that is no table is not
 # looked up among Python variables.
@@ -42,7 +41,7 @@ _DUCKDB_TYPES: Final = {
     "string": "VARCHAR",
     "binary": "BLOB",
 }
-SCHEMAS: Final[dict[str, pa.Schema]] = {
+SCHEMAS: Final = {
     **LAYER_TABLES,
     "corpus": corpus_schema({}),
     "vocab": VOCAB,
@@ -53,13 +52,15 @@ class Database:
     """Views over the files of `sources`, of one or `joined`; each statement has its own cursor.
 
     `models` are the models' names, `schemas` the schema of each source. `tables` are the names of
-    the tables and views that a statement sees, by the schema that it runs in.
+    the tables and views that a statement sees, by the schema that it runs in; `empty` those that
+    it sees without rows, as the dataset has none of them.
     """
 
     def __init__(self, sources: Sequence[Source], joined: bool = False) -> None:
         self.models = model_names(sources)
         self.schemas = tuple(f"d{i}" for i in range(len(sources))) if joined else ("main",)
         self.tables: dict[str, tuple[str, ...]] = {}
+        self.empty: dict[str, tuple[str, ...]] = {}
         # Where DuckDB spills what memory does not hold; by default it would be the working folder.
         self._scratch = tempfile.TemporaryDirectory(prefix="gatescope-")
         self._connection = duckdb.connect(
@@ -86,6 +87,10 @@ class Database:
         """Release files and memory; relations can no longer be read."""
         self._connection.close()
         self._scratch.cleanup()
+
+    def seen(self, schema: str) -> tuple[str, ...]:
+        """All names that a statement may read; none of a schema that there is not."""
+        return (*self.tables.get(schema, ()), *self.empty.get(schema, ()))
 
     def cursor(self, schema: str = "main") -> duckdb.DuckDBPyConnection:
         """A cursor whose statements see the tables of a schema."""
@@ -117,12 +122,12 @@ class Database:
             self._register(source)
         if schema != "main":
             self._connection.execute(f"create schema {schema}")
-        tables: list[str] = [t for t in TABLES if t in source.files or t in source.absent]
-        for table in tables:
+        tables: list[str] = list(source.files)
+        for table in (*tables, *source.absent):
             select = (
                 f"select * from {scan_of(source, table)}"
                 if table in source.files
-                else (_no_rows(SCHEMAS[table]))
+                else _no_rows(table)
             )
             try:
                 self._connection.execute(f'create view {schema}."{table}" as {select}')
@@ -132,7 +137,7 @@ class Database:
                     "fetch or write the dataset again"
                 ) from error
         # A view needs its tables; where one is missing, `verify` says so.
-        if set(LAYER_TABLES) <= set(tables):
+        if set(LAYER_TABLES) <= {*tables, *source.absent}:
             cursor = self.cursor(schema)
             for view in load_views().values():
                 cursor.execute(f'create view {schema}."{view.name}" as {view.sql}')
@@ -141,6 +146,7 @@ class Database:
             mine = f"select * from main.models where place = {place}"
             self._connection.execute(f"create view {schema}.models as {mine}")
         self.tables[schema] = (*tables, "models")
+        self.empty[schema] = source.absent
 
     def _register(self, source: Source) -> None:
         filesystem = source.filesystem
@@ -152,18 +158,20 @@ class Database:
     def _create_unions(self) -> None:
         """The tables of all datasets: what only one has, with its rows alone."""
         self._connection.execute(f"create schema {JOINED}")
-        first_seen = dict.fromkeys(name for schema in self.schemas for name in self.tables[schema])
-        names = [name for name in first_seen if name != "models"]
+        there = dict.fromkeys(name for schema in self.schemas for name in self.tables[schema])
+        empty = {name: None for schema in self.schemas for name in self.empty[schema]}
+        names = [name for name in {**there, **empty} if name != "models"]
         for name in names:
             parts = [
                 f'select {quoted(model)} as model, * from {schema}."{name}"'
                 for model, schema in zip(self.models, self.schemas, strict=True)
-                if name in self.tables[schema]
+                if name in self.seen(schema)
             ]
             # By name, as the corpus of each carries other columns along.
             union = " union all by name ".join(parts)
             self._connection.execute(f'create view {JOINED}."{name}" as {union}')
-        self.tables[JOINED] = (*names, "models")
+        self.tables[JOINED] = (*(name for name in names if name in there), "models")
+        self.empty[JOINED] = tuple(name for name in names if name not in there)
 
 
 def _table_names(tree: Any) -> set[str]:
@@ -197,16 +205,17 @@ def with_tables(statement: str, tables: Mapping[str, str]) -> str:
     return f"with {named}\nselect * from (\n{statement}\n)" if tables else statement
 
 
-def _no_rows(schema: pa.Schema) -> str:
-    columns = ", ".join(f'null::{duckdb_type(f.type)} as "{f.name}"' for f in schema)
+def _no_rows(table: str) -> str:
+    fields = SCHEMAS[table]
+    columns = ", ".join(f'null::{duckdb_type(str(f.type))} as "{f.name}"' for f in fields)
     return f"select {columns} where false"
 
 
-def duckdb_type(type_: pa.DataType) -> str:
+def duckdb_type(arrow: str) -> str:
     """DuckDB's name of an Arrow type."""
-    if pa.types.is_list(type_):
-        return f"{duckdb_type(type_.value_type)}[]"
-    return _DUCKDB_TYPES[str(type_)]
+    if arrow.startswith("list<"):
+        return f"{_DUCKDB_TYPES[arrow.rstrip('>').split(': ')[1]]}[]"
+    return _DUCKDB_TYPES[arrow]
 
 
 def quoted(text: str) -> str:

@@ -12,7 +12,7 @@ import duckdb
 import numpy as np
 
 from pipeline.errors import GatescopeError
-from pipeline.query.database import Database, quoted, scan_of, with_tables
+from pipeline.query.database import JOINED, Database, quoted, scan_of, with_tables
 from pipeline.query.named import Query
 from pipeline.query.neuron import Neuron
 from pipeline.query.opened import Opened
@@ -60,14 +60,14 @@ class Dataset(Opened):
 
     def _seeing(self, query: Query, columns: str) -> str:
         """A query's SQL with tables of these columns of this dataset's."""
-        # Of all tables that any dataset has; one that is damaged may lack some of them.
-        known = set().union(*self._database.tables.values())
-        names = self._database.tables_read(query.sql) & known
-        for name in names.difference(self.tables):
-            raise GatescopeError(f"{self.model}: {unknown('table', name, self.tables)}")
+        read = self._database.tables_read(query.sql)
+        # Where this dataset is damaged, the table must not be that of all.
+        lacking = read.intersection(self._database.seen(JOINED)).difference(self._seen)
+        if lacking:
+            raise GatescopeError(f"{self.model}: {unknown('table', min(lacking), self.tables)}")
         tables = {
             name: f'select {"*" if name == "models" else columns} from {self._schema}."{name}"'
-            for name in sorted(names)
+            for name in sorted(read.intersection(self._seen))
         }
         return with_tables(query.sql, tables)
 
@@ -78,7 +78,8 @@ class Dataset(Opened):
 
     def notes(self, statement: str) -> list[str]:
         """What a person should know of the result: the tables that the dataset does not have."""
-        absent = [t for t in self.source.absent if t in self._database.tables_read(statement)]
+        read = self._database.tables_read(statement)
+        absent = [table for table in self.source.absent if table in read]
         scan = (self.manifest.get("config") or {}).get("scan") or {}
         why = "it was made with scan=none" if scan.get("name") == "none" else "none was written"
         left_out = f"{self.model} has no {', '.join(absent)} ({why}): what comes of it is left out"

@@ -95,7 +95,7 @@ def _files(ds: Dataset) -> Check:
 def _schemas(ds: Dataset) -> Check:
     violations: list[str] = []
     for table, paths in ds.source.files.items():
-        wanted = [(field.name, duckdb_type(field.type)) for field in SCHEMAS[table]]
+        wanted = [(field.name, duckdb_type(str(field.type))) for field in SCHEMAS[table]]
         for path in paths:
             scan = f"read_parquet({quoted(path)}, hive_partitioning = false)"
             try:

@@ -19,6 +19,8 @@ Own = TypeVar("Own", bound="Opened")
 class Opened:
     """Tables, views and named queries. Use it as a context manager, or `close` it.
 
+    `tables` are those that there are. What a dataset of weights alone does not have is an empty
+    table in SQL, so that whatever is asked of any dataset may be asked of it.
     Threads may share it: every call works on a cursor of its own. Relations are lazy, so an error
     that shows only as rows are read is DuckDB's own; `fetch` and `write_result` translate it.
     """
@@ -28,6 +30,7 @@ class Opened:
         self._schema = schema
         self._queries = load_queries()
         self.tables = database.tables[schema]
+        self._seen = database.seen(schema)
 
     def __enter__(self: Own) -> Own:
         return self
@@ -41,7 +44,7 @@ class Opened:
 
     def table(self, name: str) -> duckdb.DuckDBPyRelation:
         """A table or view as a relation; GatescopeError for an unknown name."""
-        if name not in self.tables:
+        if name not in self._seen:
             raise GatescopeError(unknown("table", name, self.tables))
         return self._relation(f'select * from "{name}"', {})
 
