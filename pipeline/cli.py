@@ -1,4 +1,4 @@
-"""The command `gatescope`: run, status, query, show, verify."""
+"""The command `gatescope`: run, status, query, show, figures, verify."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ def _parser() -> argparse.ArgumentParser:
     query.add_argument(
         "words",
         nargs="+",
-        metavar="WORD",
-        help="folders, URLs or Hub ids; then a named query and its parameters",
+        metavar="DATASET",
+        help="a folder, URL or Hub id, or several; then a named query and its parameters",
     )
     query.add_argument("--sql", help="a statement of your own instead of a named query")
     query.add_argument("--format", choices=("table", "csv", "json", "parquet"), default="table")
@@ -109,6 +109,11 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--ranking", default="post", help="the ranking of the examples")
     show.add_argument("-n", type=int, default=3, help="examples of each combination")
     show.set_defaults(command=commands.show)
+
+    figures = names.add_parser("figures", help="draw what both papers show, as PNG, PDF and CSV")
+    figures.add_argument("datasets", nargs="+", metavar="DATASET", help="folders, URLs or Hub ids")
+    figures.add_argument("--out", default="figures", metavar="DIR", help="where to (figures)")
+    figures.set_defaults(command=commands.figures)
 
     verify = names.add_parser("verify", help="check every invariant of a dataset")
     verify.add_argument("dataset", help="a folder, a URL or a Hub id")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -104,6 +105,22 @@ def show(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def figures(options: argparse.Namespace, console: Console) -> int:
+    """`gatescope figures`: every figure of the datasets as PNG, PDF and CSV."""
+    from pipeline.figures import count_figures, write_figures
+    from pipeline.view.figure_list import render_figures
+    from pipeline.view.progress import progress
+
+    made = []
+    n = count_figures(options.datasets)
+    with progress(console, "Drawing", "figures", n) as advance:
+        for figure in write_figures(options.datasets, Path(options.out)):
+            made.append(figure)
+            advance(1)
+    results().print(render_figures(made))
+    return 0
+
+
 def verify(options: argparse.Namespace, console: Console) -> int:
     """`gatescope verify`: a line for each invariant; gives 1 where any is violated."""
     from pipeline.query import check_invariants, check_rerun
@@ -114,6 +131,10 @@ def verify(options: argparse.Namespace, console: Console) -> int:
     out = results()
     n_failed = 0
     with _opened(options.dataset) as dataset:
+        if options.rerun and "examples" in dataset.source.absent:
+            raise GatescopeError(
+                f"verify: {options.dataset} has no examples to run again; leave --rerun out"
+            )
         for check in (*check_invariants(dataset), _pages(dataset)):
             out.print(render_check(check))
             n_failed += not check.ok

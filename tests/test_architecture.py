@@ -23,8 +23,9 @@ OWNERS = {
     "huggingface_hub": ("hub/",),
     "hydra": ("config/", "cli.py"),
     "omegaconf": ("config/", "cli.py"),
+    "matplotlib": ("figures/",),
 }
-WITHOUT_TORCH = ("view/", "query/", "hub/")
+WITHOUT_TORCH = ("view/", "query/", "hub/", "figures/")
 REDUCE_MAY_IMPORT = ("torch", "jaxtyping", "pipeline.reduce", "pipeline.naming", "pipeline.errors")
 SCAN_RUNS_WITHOUT = ("ray", "hydra", "omegaconf", "duckdb", "datasets", "scipy", "tenacity")
 # What is loaded for runs on a cluster alone.
@@ -240,6 +241,8 @@ BREACHES: list[tuple[Rule, str, str]] = [
     (one_owner_a_library, "run.py", "import importlib\nimportlib.import_module('ray')\n"),
     (one_owner_a_library, "demo/corpus.py", "import transformers\n"),
     (no_torch_in_view_query_hub, "hub/card.py", "if TYPE_CHECKING:\n    import torch\n"),
+    (no_torch_in_view_query_hub, "figures/style.py", "def f():\n    import torch\n"),
+    (one_owner_a_library, "view/page.py", "from matplotlib.figure import Figure\n"),
     (no_torch_in_view_query_hub, "query/sql.py", "from torch.nn import Module\n"),
     (reduce_is_pure, "reduce/state.py", "import numpy\n"),
     (reduce_is_pure, "reduce/state.py", "from pipeline import config\n"),
