@@ -86,7 +86,7 @@ class Shape:
     threshold: float = 0.5
     scan: bool = True  # without: weights only
     gated: bool = True
-    unembedding: bool = True  # whether the model's files hold one
+    matrices: tuple[str, ...] = MATRICES  # those that the model's files hold
     seed: int = 0
     model: str = "test/synthetic"
     revision: str = "0"
@@ -198,9 +198,7 @@ def _weight_tokens(draft: _Draft, layer: int, neuron: int) -> Rows:
     for weight, matrix in product(WEIGHTS, MATRICES):
         if (weight, matrix) == ("out", "embedding"):
             continue
-        if (weight == "gate" and not draft.shape.gated) or (
-            matrix == "unembedding" and not draft.shape.unembedding
-        ):
+        if (weight == "gate" and not draft.shape.gated) or matrix not in draft.shape.matrices:
             continue
         scores = np.round(draft.rng.normal(size=len(draft.vocab)), 1).astype(np.float32)
         for side in SIDES:

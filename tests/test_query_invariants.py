@@ -46,9 +46,11 @@ def broken(path: Path) -> dict[str, Check]:
         {"weight_k": 100},
         {"weight_k": 0},
         {"scan": False},
-        {"scan": False, "layers": (2, 5), "canonical_signs": False, "unembedding": False},
+        {"scan": False, "layers": (2, 5), "canonical_signs": False, "matrices": ("embedding",)},
         {"scan": False, "gated": False, "threshold": 0.4, "n_neurons": 40},
-        {"scan": False, "gated": False, "unembedding": False, "n_neurons": 1},
+        {"matrices": ("unembedding",)},
+        {"scan": False, "matrices": ()},
+        {"scan": False, "gated": False, "matrices": ("embedding",), "n_neurons": 1},
     ],
 )
 def test_hold_for_a_dataset_made_by_the_definitions(tmp_path: Path, changes: Any) -> None:
@@ -56,7 +58,8 @@ def test_hold_for_a_dataset_made_by_the_definitions(tmp_path: Path, changes: Any
     found = checks(tmp_path / "ds")
     assert {check.name: check.violations for check in found if not check.ok} == {}
     empty = {check.name.split(".")[0] for check in found if not check.n_rows}
-    assert empty == (set() if changes.get("weight_k", 1) else {"weight_tokens"})
+    has_lists = changes.get("weight_k", 1) and changes.get("matrices", True)
+    assert empty - {"row_groups"} == (set() if has_lists else {"weight_tokens"})
     assert len({check.name for check in found}) == len(found)
 
 
@@ -298,9 +301,19 @@ OTHERS: dict[str, tuple[dict[str, Any], Damage, set[str]]] = {
         {"row_counts", "weight_lists.lists"},
     ),
     "unembedding_of_none_but_the_first": (
-        {"unembedding": False},
+        {"matrices": ("embedding",)},
         cell("weight_tokens", "matrix", lambda v, _: "unembedding", neuron=0, rank=3),
         {"weight_tokens.rank", "weight_lists.lists", "weight_lists.length", "stored.order"},
+    ),
+    "embedding_of_some": (
+        {},
+        without("weight_tokens", neuron=3, matrix="embedding"),
+        {"row_counts", "weight_lists.lists"},
+    ),
+    "embedding_of_all_but_a_layer": (
+        {"layers": (0, 1)},
+        without("weight_tokens", matrix="embedding"),
+        {"row_counts", "weight_lists.lists"},
     ),
     "lists_without_k": (
         {"weight_k": 1},

@@ -116,9 +116,7 @@ def test_mistakes_are_one_line(ds: Dataset, parameters: dict[str, object], messa
 
 
 def test_other_kinds(ds: Dataset) -> None:
-    with pytest.raises(
-        GatescopeError, match=r"^max_frequency=.much. does not fit: give a finite"
-    ):
+    with pytest.raises(GatescopeError, match=r"^max_frequency=.much. does not fit: give a finite"):
         ds.query("rare_combinations", max_frequency="much")
     with pytest.raises(GatescopeError, match=r"token=3 does not fit: give text$"):
         ds.query("neurons_by_token", token=3)

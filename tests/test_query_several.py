@@ -32,8 +32,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> list[Synthetic]:
         write_synthetic(folder / "b", model="org/b", n_neurons=12, revision="main"),
         write_synthetic(folder / "a", model="org/a", scan=False, layers=(0, 2, 10), seed=1),
         write_synthetic(
-            folder / "c", model="org/c", scan=False, gated=False, n_neurons=1, unembedding=False,
-            layers=(0,), seed=2,
+            folder / "c", model="org/c", scan=False, gated=False, n_neurons=1,
+            matrices=("embedding",), layers=(0,), seed=2,
         ),
     ]  # fmt: skip
 

@@ -58,7 +58,7 @@ def _is_a_list(facts: Facts) -> str:
 def _lists(facts: Facts) -> Population:
     """Neurons with what their lists add up to.
 
-    Whether there is an unembedding the first neuron of all says.
+    Whether the model's files hold an embedding and an unembedding the first neuron of all says.
     """
     source = """
         select
@@ -67,13 +67,9 @@ def _lists(facts: Facts) -> Population:
             n.neuron is not null as known,
             coalesce(n_lists, 0) as n_lists,
             coalesce(n_unembedded, 0) as n_unembedded,
+            f.*,
             shortest, longest, repeated, crossed,
-            (select count(*) from vocab) as n_vocab,
-            (
-                select count(*) > 0
-                from weight_tokens
-                where layer = {first_layer} and neuron = 0 and matrix = 'unembedding'
-            ) as has_unembedding
+            (select count(*) from vocab) as n_vocab
         from (select neuron from neurons where layer = {layer}) as n
         full join (
             select
@@ -100,12 +96,19 @@ def _lists(facts: Facts) -> Population:
             )
             group by neuron
         ) as l on n.neuron = l.neuron
+        cross join (
+            select
+                count(*) filter (where matrix = 'embedding') > 0 as has_embedding,
+                count(*) filter (where matrix = 'unembedding') > 0 as has_unembedding
+            from weight_tokens
+            where layer = {first_layer} and neuron = 0
+        ) as f
     """
     n_weights = 3 if facts.gated else 2
     n_sides = len(SIDES)
     # Every weight with the unembedding; all but w_out with the embedding.
     unembedded = f"if(has_unembedding, {n_weights * n_sides}, 0)"
-    embedded = f"{(n_weights - 1) * n_sides}"
+    embedded = f"if(has_embedding, {(n_weights - 1) * n_sides}, 0)"
     complete = (
         f"known and n_unembedded = {unembedded} and n_lists = {embedded} + n_unembedded"
         if facts.weight_k
@@ -119,7 +122,7 @@ def _lists(facts: Facts) -> Population:
         (
             Rule(
                 "lists",
-                "every neuron has the lists of such a model, those of the unembedding all or none",
+                "every neuron has the lists of such a model, and of each matrix all or none",
                 complete,
             ),
             Rule(
