@@ -37,8 +37,8 @@ _TITLE_LINE: Final = 0.125
 _POINTS_PER_INCH: Final = 72
 # Share of a panel that a cloud's points would cover, were they beside each other.
 _COVERED: Final = 0.12
-# Binomial: close to a normal distribution of two bins' width.
-_BLUR: Final = np.array([1, 8, 28, 56, 70, 56, 28, 8, 1]) / 256
+# Intervals of an axis on which the density of a cloud is calculated.
+_GRID: Final = 128
 # No panel is higher, however wide the page leaves it.
 _HIGHEST: Final = 3.8
 # Layers up to which there are so many panels side by side.
@@ -177,23 +177,30 @@ def cloud(
 def _density(
     x: Float[np.ndarray, " point"], y: Float[np.ndarray, " point"]
 ) -> Float[np.ndarray, " point"]:
-    """How many points lie near each, on a scale on which differences are seen."""
-    bins = int(np.clip(math.sqrt(len(x)) / 2, len(_BLUR), 100))
-    places = [_places(values, bins) for values in (x, y)]
-    counts = np.bincount(places[0] * bins + places[1], minlength=bins * bins).astype(float)
-    smooth = counts.reshape(bins, bins)
-    for axis in (0, 1):
-        smooth = np.apply_along_axis(np.convolve, axis, smooth, _BLUR, mode="same")
-    density: Float[np.ndarray, " point"] = np.sqrt(smooth[places[0], places[1]])
+    """How many points lie near each, on a scale on which differences are seen.
+
+    A kernel density with Scott's bandwidth, of counts on a grid, as every point has many others.
+    """
+    across, up = (_places(values) for values in (x, y))
+    counts = np.bincount(across * _GRID + up, minlength=_GRID * _GRID).reshape(_GRID, _GRID)
+    smooth = _blur(across) @ counts @ _blur(up)
+    density: Float[np.ndarray, " point"] = np.sqrt(smooth[across, up])
     return density
 
 
-def _places(values: Float[np.ndarray, " point"], bins: int) -> Int[np.ndarray, " point"]:
-    """The interval of each, of `bins` between the least and the largest."""
+def _places(values: Float[np.ndarray, " point"]) -> Int[np.ndarray, " point"]:
+    """The interval of each, of those between the least and the largest."""
     low, high = (values.min(), values.max()) if len(values) else (0.0, 0.0)
     span = high - low or 1.0
-    places: np.ndarray = np.minimum((values - low) / span * bins, bins - 1).astype(np.int64)
+    places: np.ndarray = np.minimum((values - low) / span * _GRID, _GRID - 1).astype(np.int64)
     return places
+
+
+def _blur(places: Int[np.ndarray, " point"]) -> Float[np.ndarray, "grid grid"]:
+    width = max(float(np.std(places)) * len(places) ** (-1 / 6), 0.5) if len(places) else 1.0
+    distance = np.subtract.outer(np.arange(_GRID), np.arange(_GRID)) / width
+    weights: np.ndarray = np.exp(-(distance**2) / 2)
+    return weights
 
 
 def cosine_ticks(axis: Axis, limit: float) -> None:
