@@ -212,6 +212,14 @@ def test_names_of_models_that_are_the_same(tmp_path: Path) -> None:
     assert names(one, two, other) == ["org/m@r1", "org/m@r2", "org/n"]
     assert names(two, one, again) == [str(two), "org/m@r1", str(again)]
     assert names(one, one) == [str(one), f"{one} (2)"]
+
+    def told(path: Path, asked: str | None, commit: str | None) -> Path:
+        manifest = json.loads((path / "manifest.json").read_text("utf-8"))
+        manifest["config"]["model"] = {"revision": asked}
+        manifest["model"]["revision"] = commit
+        (path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+        return path
+
     with open_dataset([one, two]) as several:
         found = rows_of(several, "select distinct model from neurons order by model")
         assert [row["model"] for row in found] == ["org/m@r1", "org/m@r2"]
@@ -219,6 +227,10 @@ def test_names_of_models_that_are_the_same(tmp_path: Path) -> None:
         assert rows_of(several, "select name, revision from models order by place") == [
             {"name": "org/m", "revision": "r1"}, {"name": "org/m", "revision": "r2"}
         ]  # fmt: skip
+    # As the run was told it, not its commit; without one the name alone.
+    assert names(told(one, "step8", "c1"), told(two, None, "c2")) == ["org/m@step8", "org/m@c2"]
+    assert names(one, told(two, None, None)) == ["org/m@step8", "org/m"]
+    assert names(one, told(two, "step8", "c2")) == [str(one), str(two)]
 
 
 def test_tables_that_none_has_are_empty(made: list[Synthetic]) -> None:

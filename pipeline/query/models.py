@@ -18,14 +18,13 @@ MODELS_SQL: Final = (
 def model_names(sources: Sequence[Source]) -> tuple[str, ...]:
     """A name for each dataset, no two the same.
 
-    That of its model; of those that share it, `name@revision`; of those that share that too, the
-    place as given, with ` (2)` and so on where one was given again.
+    That of its model; of those that share it, `name@revision`, the revision as the run was told it
+    (a branch says more than its commit); of those that share that too, the place as given, with
+    ` (2)` and so on where one was given again.
     """
     names = [_model(source, "name") or source.name for source in sources]
-    for finer in (
-        [f"{name}@{_model(s, 'revision') or '?'}" for name, s in zip(names, sources, strict=True)],
-        [source.name for source in sources],
-    ):
+    revised = [_with_revision(name, source) for name, source in zip(names, sources, strict=True)]
+    for finer in (revised, [source.name for source in sources]):
         counts = Counter(names)
         names = [f if counts[n] > 1 else n for n, f in zip(names, finer, strict=True)]
     seen: Counter[str] = Counter()
@@ -50,6 +49,12 @@ def models_rows(sources: Sequence[Source], models: Sequence[str]) -> list[tuple[
         )
         for place, (source, model) in enumerate(zip(sources, models, strict=True))
     ]
+
+
+def _with_revision(name: str, source: Source) -> str:
+    config = source.manifest.get("config") or {}
+    revision = (config.get("model") or {}).get("revision") or _model(source, "revision")
+    return f"{name}@{revision}" if revision else name
 
 
 def _model(source: Source, key: str) -> Any:
