@@ -10,7 +10,13 @@ import torch
 from scipy.special import betaincinv
 
 from pipeline.naming import IO_CLASSES
-from pipeline.weights import NeuronWeights, io_classes, neuron_weights, random_cosine_interval
+from pipeline.weights import (
+    NeuronWeights,
+    io_classes,
+    mismatched_cosines,
+    neuron_weights,
+    random_cosine_interval,
+)
 
 # Every triple of approximate signs: of cos(gate, in), cos(gate, out) and cos(in, out).
 CLASSES = {
@@ -131,6 +137,26 @@ def test_the_threshold_is_a_setting() -> None:
     assert io_classes(*cosines, threshold=0.2) == ["conditional enrichment"]
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_without_a_gate_there_are_three_classes(sign: int) -> None:
+    above = float(np.nextafter(0.5, 1.0))
+    cosines = torch.tensor([sign * above, sign * 0.5, 0.0], dtype=torch.float64)
+    outermost = "enrichment" if sign > 0 else "depletion"
+    wanted = [outermost, "orthogonal output", "orthogonal output"]
+    assert io_classes(None, None, cosines, 0.5) == wanted
+    assert io_classes(None, None, cosines, 0.4)[:2] == [outermost, outermost]
+
+
+def test_without_a_gate_nothing_is_flipped() -> None:
+    _, in_, out = random_weights(50, 7)
+    found = neuron_weights(None, in_, out, canonical_signs=True)
+    gated = neuron_weights(in_, in_, out, canonical_signs=True)
+    assert (found.cos_gate_in, found.cos_gate_out, found.norm_gate) == (None, None, None)
+    assert not found.flipped.any()
+    for name in ("cos_in_out", "norm_in", "norm_out"):
+        assert torch.equal(getattr(found, name), getattr(gated, name))
+
+
 def test_a_flip_changes_no_class() -> None:
     weights = random_weights(3000, 4, seed=1)  # So few dimensions that cosines are large.
 
@@ -173,3 +199,64 @@ def test_randomness_region_holds_the_cosines_of_random_vectors(d_model: int, p: 
     low, high = random_cosine_interval(d_model, p)
     for outside in (cosines < low, cosines > high):
         assert outside.mean() == pytest.approx(p / 2, abs=4 * np.sqrt(p / 2 / n))
+
+
+def pairs_of_different(one: torch.Tensor, other: torch.Tensor) -> np.ndarray:
+    """The cosines of all pairs, one after the other."""
+    a, b = (v.double() / v.double().norm(dim=1, keepdim=True) for v in (one, other))
+    return (a @ b.T).numpy()[~np.eye(len(a), dtype=bool)]
+
+
+def with_structure(n_neurons: int, d_model: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Vectors that share a direction, as those of a layer do, and have different norms."""
+    shared = torch.randn(d_model, generator=torch.Generator().manual_seed(9))
+    one, other, _ = random_weights(n_neurons, d_model)
+    sizes = torch.rand(n_neurons, 1, generator=torch.Generator().manual_seed(8))
+    return one + 0.3 * shared, 0.01 * sizes * (other + 0.5 * shared)
+
+
+@pytest.mark.parametrize("n_neurons", [2, 3, 40, 700])
+def test_mismatched_cosines_of_all_pairs(n_neurons: int) -> None:
+    one, other = with_structure(n_neurons, 16)
+    found = mismatched_cosines(one, other)
+    wanted = np.quantile(pairs_of_different(one, other), [0.025, 0.975])
+    assert (found.low, found.high) == pytest.approx(tuple(wanted), abs=1e-6)
+    assert (found.n_pairs, found.error) == (n_neurons * (n_neurons - 1), 0.0)
+
+
+def test_mismatched_cosines_leave_out_a_neuron_with_itself() -> None:
+    one = torch.eye(3)
+    found = mismatched_cosines(one, one)
+    assert (found.low, found.high) == (0.0, 0.0)
+
+
+def test_mismatched_cosines_of_a_sample() -> None:
+    one, other = with_structure(9000, 512)
+    found = mismatched_cosines(one, other)
+    wanted = np.quantile(pairs_of_different(one, other), [0.025, 0.975])
+    assert (found.low, found.high) == pytest.approx(tuple(wanted), abs=1e-3)
+    assert 0 < found.error < 1e-3
+    assert max(abs(found.low - wanted[0]), abs(found.high - wanted[1])) < 4 * found.error
+    assert found.n_pairs == 4 * (9000 // 256) * 256 * 255
+    assert found == mismatched_cosines(one, other)
+
+
+def test_the_error_of_a_sample_is_what_samples_differ_by() -> None:
+    """Over layers of the same kind, the deviation from all pairs has the size that is stated."""
+    deviations, errors = [], []
+    for seed in range(12):
+        one, other, _ = random_weights(600, 32, seed=seed)
+        exact = mismatched_cosines(one, other)
+        sampled = mismatched_cosines(one, other, exact_up_to=0)
+        assert exact.low is not None
+        assert sampled.low is not None
+        deviations.append(sampled.low - exact.low)
+        errors.append(sampled.error)
+    assert 0.2 < np.std(deviations) / np.mean(errors) < 2
+
+
+@pytest.mark.parametrize("n_neurons", [0, 1])
+def test_a_layer_without_pairs(n_neurons: int) -> None:
+    one = torch.ones(n_neurons, 4)
+    found = mismatched_cosines(one, one)
+    assert (found.low, found.high, found.n_pairs, found.error) == (None, None, 0, 0.0)

@@ -112,6 +112,32 @@ VARIANTS = {
     "lfm2-adjusted": Tiny("lfm2", {"block_multiple_of": 8, "block_ffn_dim_multiplier": 1.5}),
 }
 
+# Architectures whose MLPs have no gate, and what changes where their norms stand.
+UNGATED = {
+    "gpt2": Tiny("gpt2", {"n_inner": D_MLP}),
+    "gpt_neox": Tiny("gpt_neox"),
+    "gpt_neox-sequential": Tiny("gpt_neox", {"use_parallel_residual": False}),
+    "opt": Tiny("opt", {"ffn_dim": D_MLP, "word_embed_proj_dim": D_MODEL}),
+    "opt-projected": Tiny(
+        "opt", {"ffn_dim": D_MLP, "word_embed_proj_dim": 16, "do_layer_norm_before": False}
+    ),
+    "bloom": Tiny("bloom"),
+    "falcon": Tiny("falcon", {"ffn_hidden_size": D_MLP}),
+    "falcon-sequential": Tiny("falcon", {"parallel_attn": False}),
+    "phi": Tiny("phi"),
+    "gptj": Tiny("gptj", {"n_inner": D_MLP, "rotary_dim": 4}),
+    "gpt_neo": Tiny("gpt_neo", {"attention_types": [[["global"], N_LAYERS]]}),
+    "mpt": Tiny("mpt", {"expansion_ratio": 2, "d_model": D_MODEL, "n_heads": 4}),
+    "starcoder2": Tiny("starcoder2"),
+    "nemotron": Tiny("nemotron"),
+    "codegen": Tiny("codegen", {"n_inner": D_MLP, "rotary_dim": 4}),
+    "gpt_bigcode": Tiny("gpt_bigcode", {"n_inner": D_MLP}),
+    "xglm": Tiny("xglm", {"ffn_dim": D_MLP, "d_model": D_MODEL, "attention_heads": 4}),
+    "arcee": Tiny("arcee"),
+    "openai-gpt": Tiny("openai-gpt"),
+    "jais2": Tiny("jais2"),
+}
+
 
 def build(tiny: Tiny, seed: int = 0) -> Any:
     """The causal language model, its parameters random, in float32 and eval mode."""

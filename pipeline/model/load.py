@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import transformers
+from torch import nn
 
 from pipeline.config import ModelConfig
 from pipeline.errors import GatescopeError
@@ -56,6 +57,10 @@ def open_weights(config: ModelConfig, info: ModelInfo) -> Iterator[tuple[ModelFa
     dtype = _DTYPES[weights_dtype(config)]
     with tempfile.TemporaryDirectory(prefix="gatescope-") as folder:
         hf_model, has_unembedding = _loaded(config, info, dtype, None, {"": "disk"}, folder)
+        if not has_unembedding:
+            # The disk has none to fetch for what TransformerBridge would wrap.
+            n_tokens, width = hf_model.get_output_embeddings().weight.shape
+            hf_model.set_output_embeddings(nn.Linear(width, n_tokens, bias=False, device="meta"))
         hf_model.eval().requires_grad_(False)
         bridge, mlps = bridged(hf_model, info)
         weights = weights_of(hf_model, mlps, info, has_unembedding=has_unembedding)

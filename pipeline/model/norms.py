@@ -69,7 +69,7 @@ def find_neighbours(
     ones = torch.ones(d_model, device=device)
     before = [norm for norm, _, out in traced if torch.equal(out, mlp_in)]
     # A norm of the residual stream itself, as in the first GPT: what it gives is the stream.
-    if any(torch.equal(in_, mlp_in + mlp_out) for _, in_, _ in traced if in_.shape == mlp_in.shape):
+    if any(_same(in_, mlp_in + mlp_out) for _, in_, _ in traced):
         before = []
     after = [norm for norm, in_, _ in traced if torch.equal(in_, mlp_out)]
     return Neighbours(
@@ -80,9 +80,19 @@ def find_neighbours(
 
 
 def final_gain(
-    hidden: Float[Tensor, "batch pos d_model"], traced: list[tuple[nn.Module, Tensor, Tensor]]
+    hidden: Tensor, last_sum: Tensor, traced: list[tuple[nn.Module, Tensor, Tensor]]
 ) -> Float[Tensor, " d_model"]:
-    """The gain of the norm that gives the last hidden states; ones where none does."""
+    """The gain of the norm between the residual stream and the last hidden states; ones without.
+
+    `hidden` [batch pos d_model] are those states, `last_sum` what the last MLP read and gave, added
+    up: a norm of that is one of the residual stream itself, which is then what it gives.
+    """
     d_model, device = hidden.shape[-1], hidden.device
-    last = [norm for norm, _, out in traced if torch.equal(out, hidden)]
+    last = [
+        norm for norm, in_, out in traced if torch.equal(out, hidden) and not _same(in_, last_sum)
+    ]
     return measured_gain(last[-1], d_model, device) if last else torch.ones(d_model, device=device)
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.equal(one, other)

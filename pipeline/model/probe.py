@@ -132,7 +132,7 @@ def _fill(weights: ModelWeights, trace: Trace) -> None:
         out_scale = float(getattr(mlp.original_component, "down_multiplier", 1.0))
         mlp_in, mlp_out = trace.at(layer, "mlp_in"), trace.at(layer, "mlp_out")
         weights.neighbours[layer] = find_neighbours(mlp_in, mlp_out, trace.norms, out_scale)
-    weights.final_gain = final_gain(trace.last, trace.norms)
+    weights.final_gain = final_gain(trace.last, mlp_in + mlp_out, trace.norms)
 
 
 @dataclass(frozen=True)
