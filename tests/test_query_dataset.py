@@ -71,6 +71,9 @@ def test_a_neuron_has_all_its_rows(made: Synthetic, ds: Dataset) -> None:
             k: pytest.approx(v) if k in ("gate", "in") else v for k, v in wanted.items()
         }
         assert found["tokens"] == [tokens[t] for t in wanted["token_ids"]]
+    assert [dict(row) for row in neuron.weight_tokens] == [
+        row | {"token": tokens[row["token_id"]]} for row in mine("weight_tokens")
+    ]
     listed = neuron.list_of("gate-_in+", "random")
     assert [entry["rank"] for entry in listed] == list(range(len(listed)))
     assert len(listed) > 0
@@ -80,7 +83,7 @@ def test_a_neuron_needs_only_its_partition(made: Synthetic, tmp_path: Path) -> N
     path = tmp_path / "ds"
     shutil.copytree(made.path, path)
     with open_dataset(path) as dataset:
-        for table in ("neurons", "sign_stats", "examples"):
+        for table in ("neurons", "sign_stats", "examples", "weight_tokens"):
             for layer in (1, 2, 10):
                 (path / f"{table}/layer={layer}/part-0.parquet").write_bytes(b"not Parquet")
         assert dataset.neuron(0, 3).examples
@@ -300,6 +303,18 @@ def test_a_neuron_without_a_gate(tmp_path: Path) -> None:
     with open_dataset(made.path) as weights:
         assert [dict(weights.neuron(1, i).row) for i in range(8)] == made.tables["neurons"][8:]
         assert weights.neuron(1, 0).row["cos_gate_in"] is None
+        assert {row["weight"] for row in weights.neuron(1, 0).weight_tokens} == {"in", "out"}
+
+
+def test_a_token_that_vocab_lacks_is_its_id(made: Synthetic, tmp_path: Path) -> None:
+    shutil.copytree(made.path, tmp_path / "ds")
+    rewrite(tmp_path / "ds/vocab/part-00000.parquet", lambda table: table.slice(0, 20))
+    with open_dataset(tmp_path / "ds") as dataset:
+        neuron = dataset.neuron(0, 1)
+    for row in neuron.weight_tokens:
+        i = row["token_id"]
+        assert row["token"] == (made.tables["vocab"][i]["token"] if i < 20 else f"<id {i}>")
+    assert any("<id 2" in token for entry in neuron.examples for token in entry["tokens"])
 
 
 def test_columns_beyond_the_schema_are_shown(made: Synthetic, tmp_path: Path) -> None:

@@ -104,6 +104,24 @@ def test_a_neuron_of_weights_alone_and_without_a_gate() -> None:
     )
 
 
+def test_the_tokens_of_weights_are_a_line_a_list() -> None:
+    row = dict(neuron_with().row) | {"flipped": False}
+    tokens = [" the", "[bold]", "\u202e", "x" * 100]
+    lists = [("in", "embedding", "highest"), ("out", "unembedding", "lowest")]
+    entries = [
+        {"weight": weight, "matrix": matrix, "side": side, "rank": rank, "token": token}
+        for weight, matrix, side in lists
+        for rank, token in enumerate(tokens)
+    ]
+    lines = printed(render_neuron(Neuron("m", row, (), (), tuple(entries)))).splitlines()
+    assert [line.rstrip() for line in lines[3:]] == [
+        "",
+        "weight  matrix       dot product  tokens",
+        f"in      embedding    highest       the|[bold]|<U+202E>|{'x' * 24}…",
+        f"out     unembedding  lowest        the|[bold]|<U+202E>|{'x' * 24}…",
+    ]
+
+
 def test_the_peak_is_marked_with_and_without_colour() -> None:
     neuron = neuron_with(example(n_duplicates=12))
     plain = printed(render_neuron(neuron))

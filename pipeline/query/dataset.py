@@ -86,7 +86,7 @@ class Dataset(Opened):
         return [left_out] if absent else []
 
     def neuron(self, layer: SupportsIndex, neuron: SupportsIndex) -> Neuron:
-        """One neuron with its statistics and examples; reads its layer's partitions only.
+        """One neuron with all that is known of it; reads its layer's partitions only.
 
         Raises GatescopeError for a layer or neuron that the dataset does not have.
         """
@@ -104,20 +104,22 @@ class Dataset(Opened):
                 return found
 
         examples = columns("examples", "examples")
-        examples["tokens"] = self._tokens_of(examples["token_ids"])
+        examples["tokens"] = np.empty(len(examples["layer"]), dtype=object)
+        for i, token_ids in enumerate(examples["token_ids"]):
+            examples["tokens"][i] = self._tokens_of(token_ids)
         # Small tables are read faster without the files of other layers (each by 1 ms of 3 at 32
         # layers); `examples`, with many row groups, 1 ms more slowly.
-        neurons, stats = (
-            columns(
-                table, scan_of(self.source, table, layer) if table in self.source.files else table
-            )
-            for table in ("neurons", "sign_stats")
+        neurons, stats, weight_tokens = (
+            columns(table, self._partition(table, layer))
+            for table in ("neurons", "sign_stats", "weight_tokens")
         )
+        weight_tokens["token"] = self._tokens_of(weight_tokens["token_id"])
         return Neuron(
             model=self.model,
             row=_rows(neurons)[0],
             stats=_rows(stats, "combo"),
             examples=_rows(examples, "combo", "ranking", "rank"),
+            weight_tokens=_rows(weight_tokens, "weight", "matrix", "side", "rank"),
         )
 
     def _partition(self, table: str, layer: int) -> str:
@@ -132,17 +134,14 @@ class Dataset(Opened):
         return np.array([known.get(i, f"<id {i}>") for i in range(n_tokens)], dtype=object)
 
     def _tokens_of(self, token_ids: np.ndarray) -> np.ndarray:
-        """Arrays of tokens for arrays of ids."""
+        """The tokens of ids."""
         tokens = self._tokens
-        named = np.empty(len(token_ids), dtype=object)
-        for i, ids in enumerate(token_ids):
-            is_known = (ids >= 0) & (ids < len(tokens))
-            if is_known.all():
-                named[i] = tokens[ids]
-            else:
-                absent = np.array([f"<id {token_id}>" for token_id in ids], dtype=object)
-                named[i] = np.where(is_known, tokens[ids * is_known], absent)
-        return named
+        is_known = (token_ids >= 0) & (token_ids < len(tokens))
+        if is_known.all():
+            named: np.ndarray = tokens[token_ids]
+            return named
+        absent = np.array([f"<id {token_id}>" for token_id in token_ids], dtype=object)
+        return np.where(is_known, tokens[token_ids * is_known], absent)
 
     def _require_neuron(self, layer: Any, neuron: Any) -> tuple[int, int]:
         layer = _index("layer", layer)

@@ -13,13 +13,15 @@ class Neuron:
 
     `row` is that of `neurons`. `stats` are the four of `sign_stats` in the order of naming.COMBOS.
     `examples` are those of `examples`, sorted by combo, ranking and rank; each also has `tokens`,
-    the strings of its `token_ids`. `model` is the model's name.
+    the strings of its `token_ids`. `weight_tokens` are those of that table, sorted by weight,
+    matrix, side and rank; each also has `token`. `model` is the model's name.
     """
 
     model: str
     row: Mapping[str, Any]
     stats: tuple[Mapping[str, Any], ...]
     examples: tuple[Mapping[str, Any], ...]
+    weight_tokens: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def layer(self) -> int:

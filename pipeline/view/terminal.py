@@ -31,6 +31,7 @@ _SYMBOLS: Final = {"\n": "↵", "\t": "⇥", "\r": "␍", "\x7f": "␡"}
 # Categories of characters without a shape of their own, or with one that moves or hides others.
 _UNSEEN: Final = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 _MARKS: Final = ("»", "«")
+_BETWEEN: Final = "|"
 _PEAK_STYLE: Final = "bold reverse"
 # The widths to which titles and texts of a table are broken, one after the other until it fits.
 _WIDTHS: Final = (60, 30, 16, 12)
@@ -58,11 +59,13 @@ def _visible_character(character: str) -> str:
 def render_neuron(neuron: Neuron, *, ranking: str = "post", n: int = 3) -> RenderableType:
     """What `gatescope show` prints of a neuron.
 
-    Its weights, its four combinations, and of each the first `n` examples by `ranking`, a line
-    each: score, the tokens around the peak, `example_id:position` and `+3` for three duplicates.
-    The weights alone where nothing was scanned.
+    Its weights and their tokens, its four combinations, and of each the first `n` examples by
+    `ranking`, a line each: score, the tokens around the peak, `example_id:position` and `+3` for
+    three duplicates. The weights alone where nothing was scanned.
     """
     parts: list[RenderableType] = [_header(neuron)]
+    if neuron.weight_tokens:
+        parts += [Text(), _weight_tokens(neuron)]
     if neuron.stats:
         parts += [Text(), _combinations(neuron)]
     for combo in COMBO_NAMES:
@@ -91,6 +94,22 @@ def _header(neuron: Neuron) -> Text:
         n_tokens, n_zero = neuron.stats[0]["n_tokens"], neuron.stats[0]["n_zero"]
         text.append(f"\n{n_tokens:,} tokens, gate or in exactly 0 at {n_zero:,} of them")
     return text
+
+
+def _weight_tokens(neuron: Neuron) -> Table:
+    """A line a list: the tokens from the outermost on, as many as fit."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for title in ("weight", "matrix", "dot product"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("tokens")  # narrowed as one that wraps; its texts are cut
+    lists: dict[tuple[str, str, str], list[str]] = {}
+    for row in neuron.weight_tokens:
+        key = (row["weight"], row["matrix"], row["side"])
+        lists.setdefault(key, []).append(visible(row["token"]))
+    for key, tokens in lists.items():
+        shown = Text(_BETWEEN.join(tokens), no_wrap=True, overflow="ellipsis")
+        table.add_row(*map(Text, key), shown)
+    return table
 
 
 def _combinations(neuron: Neuron) -> Table:
