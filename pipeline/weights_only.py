@@ -101,8 +101,9 @@ def _write_layers(
     absent = {"embedding", "unembedding"} - {matrix.name for matrix in matrices}
     if absent and tables.token_k:
         console.print(
-            f"Note: the {' and the '.join(sorted(absent))} of this model is not in its files or "
-            "does not fit the residual stream, so that weight_tokens has no lists of it",
+            f"Note: weight_tokens has no lists of the {' and the '.join(sorted(absent))}: not in "
+            "the model's files, or of another width than its residual stream",
+            highlight=False,
             style="yellow",
             soft_wrap=True,
         )
