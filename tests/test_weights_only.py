@@ -10,8 +10,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from by_hand import folded_by_hand
 from datasets_compared import differences_between
-from tiny_models import ARCHITECTURES, D_VOCAB, N_LAYERS, UNGATED, Tiny, build, byte_level_tokenizer
+from tiny_models import (
+    ARCHITECTURES,
+    D_VOCAB,
+    N_LAYERS,
+    UNGATED,
+    VARIANTS,
+    Tiny,
+    build,
+    byte_level_tokenizer,
+)
+from transformers import AutoModelForCausalLM
 
 from pipeline import weights_only
 from pipeline.cli import main
@@ -20,6 +31,8 @@ from pipeline.console import messages
 from pipeline.errors import GatescopeError, Interrupted
 from pipeline.naming import IO_CLASSES
 from pipeline.run import run
+from pipeline.schema import CLASS_COLUMNS
+from pipeline.shipped import DEMO_MODEL
 
 K = 4
 
@@ -93,6 +106,76 @@ def test_a_model_without_a_gate(name: str, tmp_path: Path) -> None:
             if "gate" in column:
                 assert layers[column].isna().all(), column
     assert main(["verify", str(output)]) == 0
+
+
+def a(cosines: np.ndarray, threshold: float) -> np.ndarray:
+    return (cosines > threshold).astype(int) - (cosines < -threshold).astype(int)
+
+
+def compare_with_float64(
+    output: Path, layer: int, folded: tuple[Any, Any, Any], threshold: float
+) -> None:
+    """A layer's `neurons` and row of `layers` against weights folded apart, [neuron d_model]."""
+    gate, in_, out = (unit(vectors) for vectors in folded)
+    sign = np.where((gate * in_).sum(1) < 0, -1, 1)
+    cosines = {
+        "cos_gate_in": (gate * in_).sum(1) * sign,
+        "cos_gate_out": (gate * out).sum(1) * sign,
+        "cos_in_out": (in_ * out).sum(1),
+    }
+    neurons = table(output, "neurons").query(f"layer == {layer}").sort_values("neuron")
+    row = table(output, "layers").query(f"layer == {layer}").iloc[0]
+    for name, values in cosines.items():
+        np.testing.assert_allclose(neurons[name], values, atol=1e-6)
+        quartiles = row[[f"{q}_{name}" for q in ("q1", "median", "q3")]].astype(float)
+        np.testing.assert_allclose(quartiles, np.quantile(values, [0.25, 0.5, 0.75]), atol=1e-6)
+    gi, go, io = (a(values, threshold) for values in cosines.values())
+    classes = []
+    for gi_n, go_n, io_n in zip(gi, go, io, strict=True):
+        if io_n == 0:
+            name = "proportional change" if go_n else "orthogonal output"
+        else:
+            name = ("" if go_n else "conditional ") + ("enrichment" if io_n > 0 else "depletion")
+        typical = gi_n == go_n * io_n or (io_n == 0 and go_n == 0)
+        classes.append(name if typical else f"atypical {name}")
+    assert neurons["io_class"].tolist() == classes
+    for io_class, column in CLASS_COLUMNS.items():
+        assert row[column] == classes.count(io_class)
+    vectors = {"gate": gate, "in": in_ * sign[:, None], "out": out * sign[:, None]}
+    for one, other in (("gate", "in"), ("gate", "out"), ("in", "out")):
+        pairs = (vectors[one] @ vectors[other].T)[~np.eye(len(gate), dtype=bool)]
+        found = row[[f"mismatched_{end}_cos_{one}_{other}" for end in ("low", "high")]]
+        np.testing.assert_allclose(
+            found.astype(float), np.quantile(pairs, [0.025, 0.975]), atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES | VARIANTS)
+def test_every_architecture_against_float64(name: str, tmp_path: Path) -> None:
+    """With a threshold at which random vectors of so few dimensions are of many classes."""
+    tiny = (ARCHITECTURES | VARIANTS)[name]
+    model = build(tiny)
+    model.save_pretrained(tmp_path / "model")
+    made(tmp_path / "model", tmp_path / "dataset", "weights.threshold=0.15")
+    for layer in range(N_LAYERS):
+        folded = folded_by_hand(tiny, model, layer)
+        compare_with_float64(tmp_path / "dataset", layer, folded, 0.15)
+    assert table(tmp_path / "dataset", "neurons")["io_class"].nunique() >= 6
+
+
+def test_trained_models_against_float64(tmp_path: Path, shared: Path) -> None:
+    for model_folder in (DEMO_MODEL, shared / "data/stories260K"):
+        output = tmp_path / model_folder.name
+        made(model_folder, output)
+        model = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32)
+        for layer, block in enumerate(model.base_model.layers):
+            gain, mlp = block.post_attention_layernorm.weight.double(), block.mlp
+            folded = (
+                mlp.gate_proj.weight.double() * gain,
+                mlp.up_proj.weight.double() * gain,
+                mlp.down_proj.weight.double().T,
+            )
+            compare_with_float64(output, layer, folded, 0.5)
 
 
 def test_the_tables_of_weights_are_those_of_a_scan(undisturbed: Path, tmp_path: Path) -> None:
