@@ -29,6 +29,7 @@ binned as (
             $width > 0, floor(gate_positive_frequency / $width), gate_positive_frequency
         ) as bin
     from neuron_summary
+    where isfinite(gate_positive_frequency)
 ),
 
 ordered as (

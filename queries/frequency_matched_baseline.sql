@@ -21,6 +21,7 @@ with binned as (
             $width > 0, floor(gate_positive_frequency / $width), gate_positive_frequency
         ) as bin
     from neuron_summary
+    where isfinite(gate_positive_frequency)
 ),
 
 -- In a random order, by a hash that every version of DuckDB has: the first of the class gets the

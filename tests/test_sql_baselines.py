@@ -117,14 +117,8 @@ def test_without_a_scan_no_neuron_is_paired(tmp_path: Path) -> None:
     with open_dataset(made.path) as ds:
         pairs = rows_of(ds, "frequency_matched_baseline", io_class=CLASS)
         compared = rows_of(ds, "class_against_baseline", io_class=CLASS)
-    n_class = (frame(made, "neurons")["io_class"] == CLASS).sum()
-    assert len(pairs) == n_class
-    assert {row["baseline_neuron"] for row in pairs} == {None}
-    assert len(compared) == 14
-    for row in compared:
-        assert (row["n_class"], row["n_pairs"]) == (n_class, 0)
-        assert row["mean_difference"] is None
-        assert row["standard_error"] is None
+    assert CLASS in set(frame(made, "neurons")["io_class"])
+    assert pairs == compared == []
 
 
 def test_a_class_that_does_not_exist_is_refused(ds: Dataset) -> None:
