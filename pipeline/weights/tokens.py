@@ -138,24 +138,27 @@ def _ranked(
 ) -> TokenList:
     """The k highest tokens among the candidates `places`, or among all where that is not sure.
 
-    `products` are the candidates' dot products in float32; every other row's is no higher.
+    `products` are the candidates' dot products in float32, falling; every other row's is no higher.
     """
     k = min(k, len(matrix.rows))
-    n, d_model = places.shape[1], weights.shape[1]
+    d_model = weights.shape[1]
+    # What float32 may be off by, whatever the order of its sums (Higham, Accuracy and Stability of
+    # Numerical Algorithms, section 3.1), and the rounding of its operands.
+    error = (d_model + 2) * 2.0**-24 * weights.norm(dim=1) * matrix.longest
+    # Of the candidates, those that may be among the k: mostly hardly more than k.
+    worst = products[:, min(k, products.shape[1]) - 1].double()
+    n = int((products >= (worst - 2 * error)[:, None]).sum(1).max())
     step = max(1, _ELEMENTS // (n * d_model))
     lists = []
-    for chunk, of_chunk in zip(weights.split(step), places.split(step), strict=True):
+    for chunk, of_chunk in zip(weights.split(step), places[:, :n].split(step), strict=True):
         rows = matrix.rows[matrix.distinct[of_chunk]].double()
         scores = torch.einsum("nd,ncd->nc", chunk, rows)
         ids = matrix.same[of_chunk]
         scores = scores[:, :, None].expand_as(ids).masked_fill(ids < 0, -torch.inf)
         lists.append(_first(scores.flatten(1), ids.flatten(1), k))
     found = _joined(lists)
-    if n < len(matrix.distinct):
-        # What float32 may be off by, whatever the order of its sums (Higham, Accuracy and
-        # Stability of Numerical Algorithms, section 3.1), and the rounding of its operands.
-        error = (d_model + 2) * 2.0**-24 * weights.norm(dim=1) * matrix.longest
-        hidden = products.amin(1).double() + error
+    if places.shape[1] < len(matrix.distinct):
+        hidden = products[:, -1].double() + error
         unsure = (found.scores[:, -1] <= hidden).nonzero()[:, 0]
         if len(unsure):
             whole = _by_all(weights[unsure], matrix, k)
