@@ -111,6 +111,8 @@ def figures(options: argparse.Namespace, console: Console) -> int:
     from pipeline.view.figure_list import render_figures
     from pipeline.view.progress import progress
 
+    if "://" in options.out:
+        raise GatescopeError(f"figures: --out {options.out} is a URL: give a folder, and copy that")
     made = []
     n = count_figures(options.datasets)
     with progress(console, "Drawing", "figures", n) as advance:

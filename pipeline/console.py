@@ -1,8 +1,13 @@
-"""Where the command writes: results to stdout, what happens meanwhile to stderr."""
+"""Where the command writes: results to stdout, what happens meanwhile to stderr.
+
+In a cell of a notebook both are plain lines: a kernel says that it is a terminal, and can redraw
+nothing.
+"""
 
 from __future__ import annotations
 
 import io
+import os
 import sys
 
 from rich.console import Console
@@ -12,8 +17,9 @@ from pipeline.errors import GatescopeError
 
 def results() -> Console:
     """For stdout: as wide as the terminal, or wide enough for a table in a pipe or a file."""
-    width = None if sys.stdout.isatty() else max(160, Console().width)
-    return Console(highlight=False, width=width)
+    is_terminal = sys.stdout.isatty() and not _in_notebook()
+    width = None if is_terminal else max(160, Console().width)
+    return Console(highlight=False, width=width, force_terminal=_forced())
 
 
 def messages() -> Console:
@@ -21,9 +27,17 @@ def messages() -> Console:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # \u2026 where a terminal has no UTF-8
             stream.reconfigure(errors="backslashreplace")
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, force_terminal=_forced())
 
 
 def say_why(console: Console, error: GatescopeError) -> None:
     """The one line of what the user can mend."""
     console.print(f"gatescope: {error}", markup=False, soft_wrap=True, style="bold red")
+
+
+def _in_notebook() -> bool:
+    return "JPY_PARENT_PID" in os.environ  # Jupyter sets it for kernels, and they hand it on
+
+
+def _forced() -> bool | None:
+    return False if _in_notebook() else None

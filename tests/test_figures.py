@@ -561,7 +561,7 @@ def test_drawing_needs_no_pyplot_and_no_torch() -> None:
 def test_a_notebook_shows_a_figure(made: dict[str, Synthetic]) -> None:
     drawing = drawn(made["gated"], "class_shares")
     with Image.open(io.BytesIO(drawing._repr_png_())) as picture:
-        assert picture.width == 576
+        assert picture.width == 720
     assert list(drawing.numbers) == ["io_classes_by_layer"]
 
 
@@ -634,6 +634,8 @@ def test_the_command(
     assert (out / "a-b/class_shares.pdf").exists()
     assert (out / "v/cosine_boxen.png").exists()
     assert (out / "median_cosine_by_depth.csv").exists()
+    assert main(["figures", "gated", "--out", "s3://bucket/figures"]) == 2
+    assert "--out s3://bucket/figures is a URL" in capsys.readouterr().err
     assert main(["figures", str(tmp_path / "nowhere")]) == 2
     assert "does not exist" in capsys.readouterr().err
 

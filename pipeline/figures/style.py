@@ -16,7 +16,7 @@ PNG_DPI: Final = 200
 # Of the point clouds inside a PDF; all else there is drawn as lines and letters.
 CLOUD_DPI: Final = 300
 # On a notebook's page.
-SCREEN_DPI: Final = 80
+SCREEN_DPI: Final = 100
 
 TITLE_SIZE: Final = 9.5
 SMALL: Final = 6.5
