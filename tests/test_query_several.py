@@ -308,9 +308,9 @@ def test_notes_tell_which_tables_are_not_there(ds: Datasets, made: list[Syntheti
     assert ds.notes("from neurons") == []
     assert ds.notes("select 'sign_stats' as corpus from neurons -- examples") == []
     assert ds.notes("with c as (select * from Corpus) select * from c, examples") == [
-        f"{model} has no examples, corpus (it was made with scan=none): what comes of it is left "
-        "out"
-        for model in ("org/a", "org/c")
+        f"{made[i].path} has no examples, corpus (it was made with scan=none); what depends on it "
+        "is empty"
+        for i in (1, 2)
     ]
     # A view reads tables too.
     assert [note.split(" (")[0] for note in ds.notes("from neuron_summary")] == [
@@ -397,7 +397,7 @@ def test_a_manifest_that_says_little(made: list[Synthetic], tmp_path: Path) -> N
             }
         ]  # fmt: skip
         assert several.notes("from corpus") == [
-            f"{path} has no corpus (none was written): what comes of it is left out"
+            f"{path} has no corpus (none was written); what depends on it is empty"
         ]
 
 

@@ -105,8 +105,8 @@ def test_a_note_says_what_is_not_there(
     places: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     note = (
-        "Note: org/two has no sign_stats (it was made with scan=none): what comes of it is left "
-        "out\n"
+        f"Note: {places[1]} has no sign_stats (it was made with scan=none); what depends on it is "
+        "empty\n"
     )
     for words in (
         [places[1], "sign_frequencies"],

@@ -82,8 +82,8 @@ class Dataset(Opened):
         absent = [table for table in self.source.absent if table in read]
         scan = (self.manifest.get("config") or {}).get("scan") or {}
         why = "it was made with scan=none" if scan.get("name") == "none" else "none was written"
-        left_out = f"{self.model} has no {', '.join(absent)} ({why}): what comes of it is left out"
-        return [left_out] if absent else []
+        note = f"{self.source.name} has no {', '.join(absent)} ({why}); what depends on it is empty"
+        return [note] if absent else []
 
     def neuron(self, layer: SupportsIndex, neuron: SupportsIndex) -> Neuron:
         """One neuron with all that is known of it; reads its layer's partitions only.
