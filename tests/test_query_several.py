@@ -314,7 +314,7 @@ def test_notes_tell_which_tables_are_not_there(ds: Datasets, made: list[Syntheti
     ]
     # A view reads tables too.
     assert [note.split(" (")[0] for note in ds.notes("from neuron_summary")] == [
-        "org/a has no sign_stats", "org/c has no sign_stats"
+        f"{made[1].path} has no sign_stats", f"{made[2].path} has no sign_stats"
     ]  # fmt: skip
     assert ds.notes("pivot neurons on layer using count(*)") == []
     with open_dataset(made[0].path) as alone:
