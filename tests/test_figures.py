@@ -211,12 +211,18 @@ def test_class_shares(made: dict[str, Synthetic], written: dict[tuple[str, str],
     table = found.pivot_table(index="layer", columns="io_class", values="share", fill_value=0.0)
     pd.testing.assert_frame_equal(table, wanted, check_names=False)
     axes = drawn(made["gated"], "class_shares").axes[0]
-    bars = [container.patches for container in axes.containers]
-    for io_class, patches in zip(CLASS_ORDER, bars, strict=True):
+    tops = dict.fromkeys(wanted.index, 0.0)
+    for io_class, container in zip(CLASS_ORDER, axes.containers, strict=True):
+        heights = dict.fromkeys(wanted.index, 0.0)
+        for bar in container.patches:
+            layer = round(bar.get_x() + bar.get_width() / 2)
+            heights[layer] = bar.get_height()
+            assert bar.get_y() == pytest.approx(tops[layer])
+            tops[layer] += bar.get_height()
+            assert bar.get_height() > 0
         shares = wanted.get(io_class, pd.Series(0.0, wanted.index))
-        np.testing.assert_allclose([bar.get_height() for bar in patches], shares)
-    tops = [bar.get_y() + bar.get_height() for bar in bars[-1]]
-    np.testing.assert_allclose(tops, 1.0)
+        assert heights == pytest.approx(shares.to_dict())
+    assert tops == pytest.approx(dict.fromkeys(wanted.index, 1.0))
 
 
 def test_classes_are_told_apart_in_print(made: dict[str, Synthetic]) -> None:

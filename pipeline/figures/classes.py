@@ -75,7 +75,8 @@ def _stack(axes: Axes, classes: Numbers, layers: Sequence[int], order: Sequence[
     bottom = np.zeros(len(layers))
     for io_class in order:
         height = _shares(classes, io_class, layers)
-        axes.bar(layers, height, width=0.86, bottom=bottom, **_look(io_class))
+        some = height > 0  # a PDF shows the hatches of a bar without height
+        axes.bar(np.array(layers)[some], height[some], 0.86, bottom[some], **_look(io_class))
         bottom += height
     axes.yaxis.set_major_formatter(percent)
 
