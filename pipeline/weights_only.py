@@ -14,7 +14,14 @@ from pipeline.config import RunConfig, to_dict
 from pipeline.errors import GatescopeError, Interrupted
 from pipeline.hub import write_card
 from pipeline.layer import table_settings, token_matrices, write_weights
-from pipeline.model import ModelFacts, ModelInfo, ModelWeights, open_weights, tokenizer_hash
+from pipeline.model import (
+    ModelFacts,
+    ModelInfo,
+    ModelWeights,
+    give_back_memory,
+    open_weights,
+    tokenizer_hash,
+)
 from pipeline.provenance import provenance
 from pipeline.schema import WEIGHT_TABLES
 from pipeline.stages import make_vocab, told_to_leave
@@ -116,6 +123,7 @@ def _write_layers(
             written[layer] = write_weights(place, weights, layer, tables, matrices, lambda: None)
             record.keep_layer(layer, written[layer])
             events.write("layer_written", layer=layer)
+            give_back_memory()
             advance(n_neurons[layer])
     n_rows: Counter[str] = Counter()
     for of_layer in written.values():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ import torch
 from tiny_models import ARCHITECTURES, D_VOCAB, UNGATED, VARIANTS, Tiny, build, info_of
 from torch import Tensor
 from transformer_lens.model_bridge.sources import build_bridge_from_module
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from pipeline.config import ModelConfig
 from pipeline.errors import GatescopeError
@@ -254,3 +257,43 @@ def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
         with open_weights(config, inspect_model(config, needs_gate=False)) as (_, weights):
             weights.token_rows()
     assert capfd.readouterr() == ("", "")
+
+
+_PRIVATE_MEMORY = """
+import sys, threading, time
+import psutil
+from pipeline.config import ModelConfig
+from pipeline.model import inspect_model, open_weights
+
+def held():
+    memory = psutil.Process().memory_info()
+    return memory.rss - memory.shared
+
+def watch():
+    global peak
+    while True:
+        peak = max(peak, held())
+        time.sleep(0.002)
+
+config = ModelConfig(name=sys.argv[1], device="cpu")
+info = inspect_model(config)
+before = peak = held()
+threading.Thread(target=watch, daemon=True).start()
+with open_weights(config, info) as (facts, weights):
+    for layer in facts.layers:
+        weights.mlp_weights(layer)
+print((peak - before) / 2**20)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="psutil tells shared memory on Linux only")
+def test_memory_holds_one_layer_and_not_the_model(tmp_path: Path) -> None:
+    sizes = {"hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 40}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 4, "vocab_size": 64}
+    config = AutoConfig.for_model("llama", **sizes, **heads)
+    AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).save_pretrained(tmp_path)
+    mib_of_layer = (3 * 512 * 2048 + 4 * 512 * 512) * 4 / 2**20
+    script = [sys.executable, "-c", _PRIVATE_MEMORY, str(tmp_path)]
+    held = float(subprocess.run(script, capture_output=True, text=True, check=True).stdout)
+    # A layer is there as float32 and float64 at once; the rest is what a first forward loads.
+    assert held < 12 * mib_of_layer, f"{held:.0f} MiB, and a layer has {mib_of_layer:.0f}"

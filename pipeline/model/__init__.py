@@ -9,6 +9,7 @@ from pipeline.model.facts import ModelFacts, model_facts
 from pipeline.model.gated import GatedModel
 from pipeline.model.info import ModelInfo, inspect_model
 from pipeline.model.load import load_model, open_weights, weights_dtype
+from pipeline.model.memory import give_back_memory
 from pipeline.model.probe import probe
 from pipeline.model.tokenizer import Vocabulary, load_tokenizer, tokenizer_hash, vocabulary
 from pipeline.model.weights import MLPWeights, ModelWeights, TokenRows
@@ -21,6 +22,7 @@ __all__ = [
     "ModelWeights",
     "TokenRows",
     "Vocabulary",
+    "give_back_memory",
     "inspect_model",
     "load_model",
     "load_tokenizer",

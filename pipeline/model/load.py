@@ -17,6 +17,7 @@ from pipeline.model.facts import ModelFacts
 from pipeline.model.gated import GatedModel
 from pipeline.model.hook import bridged, chosen_layers, hook_model, weights_of
 from pipeline.model.info import ModelInfo, reason
+from pipeline.model.memory import give_back_memory
 from pipeline.model.probe import act_fn_of, probe_weights
 from pipeline.model.quiet import quiet
 from pipeline.model.weights import ModelWeights
@@ -63,10 +64,15 @@ def open_weights(config: ModelConfig, info: ModelInfo) -> Iterator[tuple[ModelFa
             hf_model.set_output_embeddings(nn.Linear(width, n_tokens, bias=False, device="meta"))
         hf_model.eval().requires_grad_(False)
         bridge, mlps = bridged(hf_model, info)
+        configured = str(bridge.cfg.act_fn)
+        # It holds the projections of attention where it has split fused ones.
+        del bridge
+        for mlp in mlps:
+            mlp.out.register_forward_hook(lambda *_: give_back_memory())
         weights = weights_of(hf_model, mlps, info, has_unembedding=has_unembedding)
         weights.device = device
         trace = probe_weights(hf_model.base_model, weights, info)
-        act_fn = str(bridge.cfg.act_fn) if info.gated else act_fn_of(trace) or "unknown"
+        act_fn = configured if info.gated else act_fn_of(trace) or "unknown"
         facts = ModelFacts(
             name=info.name,
             revision=info.revision,

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformer_lens.model_bridge.generalized_components.base import align_offloaded_subtree
 from transformers.activations import ACT2FN
 
 from pipeline.errors import GatescopeError
 from pipeline.model.info import ModelInfo
+from pipeline.model.memory import fetched
 from pipeline.model.norms import final_gain, find_neighbours
 from pipeline.model.trace import SHORT, Trace, probe_ids, traced_forward
 from pipeline.model.weights import ModelWeights
@@ -166,7 +166,7 @@ class _Checks:
                     f"instead of once each; the TransformerLens adapter of {self.architecture} "
                     "does not fit this model, please report it"
                 )
-            with align_offloaded_subtree(mlp):
+            with fetched(mlp):
                 shape = (*trace.at(layer, "mlp_in").shape[:-1], len(mlp.W_out))
             seen = {name: tuple(trace.at(layer, name).shape) for name in names}
             if any(found != shape for found in seen.values()):
@@ -179,7 +179,7 @@ class _Checks:
     def projections(self, weights: ModelWeights, trace: Trace) -> None:
         """The weights give what was seen at the points."""
         for layer, mlp in enumerate(weights.mlps):
-            with align_offloaded_subtree(mlp):
+            with fetched(mlp):
                 ends = [
                     ("mlp_in", name, f"W_{name} . x and the hooked {name}")
                     for name in _read(weights)

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformer_lens.model_bridge.generalized_components.base import align_offloaded_subtree
 from transformer_lens.model_bridge.generalized_components.mlp import weight_layout_in_out
 
+from pipeline.model.memory import fetched
 from pipeline.model.norms import Neighbours
 
 
@@ -72,7 +72,7 @@ class ModelWeights:
         `fold_ln` does, its bias and centring are not.
         """
         mlp, near = self.mlps[layer], self.neighbours[layer]
-        with torch.no_grad(), align_offloaded_subtree(mlp):
+        with torch.no_grad(), fetched(mlp):
             out_gain = near.out_gain * near.out_scale * self.residual_multiplier
             return MLPWeights(
                 gate=self._rows(mlp.W_gate.T, near.in_gain) if self.gated else None,
@@ -95,7 +95,7 @@ class ModelWeights:
         found: list[TokenRows] = []
         stored: dict[int, Tensor] = {}
         for name, module, gain in modules:
-            with torch.no_grad(), align_offloaded_subtree(module):
+            with torch.no_grad(), fetched(module):
                 parameter: Any = module.weight
                 # A tied one is kept once.
                 rows = stored.setdefault(id(module.weight), parameter.detach())
