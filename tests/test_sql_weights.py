@@ -168,9 +168,9 @@ def test_randomness_by_layer(made: Synthetic, tmp_path: Path) -> None:
 def test_cosine_quantiles_by_layer(made: Synthetic, ds: Dataset) -> None:
     neurons = frame(made, "neurons")
     found = answer(ds, "cosine_quantiles_by_layer")
-    tails = [2.0**-i for i in (6, 5, 4, 3, 2)]
+    tails = [2.0**-i for i in range(10, 1, -1)]
     probabilities = [*tails, 0.5, *(1 - p for p in reversed(tails))]
-    assert len(found) == len(made.shape.layers) * 3 * 11
+    assert len(found) == len(made.shape.layers) * 3 * 19
     for (layer, cosine), rows in found.groupby(["layer", "cosine"]):
         x = neurons.loc[neurons["layer"] == layer, cosine]
         assert rows["probability"].tolist() == probabilities

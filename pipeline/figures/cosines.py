@@ -118,6 +118,7 @@ def boxen_by_layer(subject: Subject, quantiles: Numbers, randomness: Numbers) ->
     layers = quantiles.values("layer")
     median = quantiles.of("probability", 0.5)
     n = int(median.of("cosine", "cos_in_out")["n_neurons"].sum())
+    quantiles = _told_by_enough(quantiles)
     deepest = quantiles["probability"].min()
     drawing, panels = page(
         f"{subject.label}: distribution of the cosines by layer",
@@ -141,6 +142,12 @@ def boxen_by_layer(subject: Subject, quantiles: Numbers, randomness: Numbers) ->
         axes.set_ylabel(_COSINES[cosine])
     panels[-1].set_xlabel("layer")
     return drawing
+
+
+def _told_by_enough(quantiles: Numbers) -> Numbers:
+    """The quantiles that eight neurons lie beyond, as letter values are told by, and quartiles."""
+    tail = np.minimum(quantiles["probability"], 1 - quantiles["probability"])
+    return quantiles.where((tail * quantiles["n_neurons"] >= 8) | (tail >= 0.25))
 
 
 def _boxes(axes: Axes, layer: int, values: Numbers, region: Numbers) -> None:
