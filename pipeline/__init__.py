@@ -9,7 +9,10 @@
               v      snapshots: state + the units that it covers (scan/ drives, store/ writes)
          store/ merge the last snapshot of every worker, layer by layer -> the Parquet tables
               v
-         weights/ -> neurons, layers      query/ DuckDB views + queries/*.sql      hub/ the card
+         weights/ -> neurons, layers, weight_tokens (alone, of any dense MLP, where scan=none)
+              |
+              v
+         hub/ the card      query/ DuckDB views + queries/*.sql -> view/, figures/, notebooks/
 
 The words: gate g = w_gate . x; in i = w_in . x; act a = act_fn(g); post p = a * i; a sign
 combination is the pair of strict signs of gate and in, written `gate+_in-`; a ranking orders a
