@@ -34,7 +34,6 @@ from pipeline.store import (
     RunRecord,
     TokenIndex,
     merge_layer,
-    read_flipped,
     write_corpus,
     write_layer_summary,
     write_neurons,
@@ -196,8 +195,8 @@ def _draw_totals(
             state.sums[q, c] = torch.from_numpy(sums)
 
 
-def make_weights(place: Place, layer: int, size: Size) -> dict[str, int]:
-    """Write a layer's tables of weights: cosines as in a trained model, most of them small."""
+def make_weights(place: Place, layer: int, size: Size) -> tuple[dict[str, int], np.ndarray]:
+    """Write a layer's tables of weights, like a trained model's. Rows, and who is flipped."""
     rng = np.random.default_rng((size.seed, layer, 1))
     cosines = np.tanh(rng.normal(0, [[0.3], [0.25], [0.4]], (3, size.neurons)))
     flipped = cosines[0] < 0
@@ -222,11 +221,12 @@ def make_weights(place: Place, layer: int, size: Size) -> dict[str, int]:
             scores = np.sort(rng.gamma(9, 0.1, (size.neurons, _TOKEN_K)))[:, ::-1]
             ids = rng.integers(0, size.vocabulary, scores.shape)
             lists[weight, matrix, side] = (ids, scores if side == "highest" else -scores)
-    return {
+    n_rows = {
         "neurons": write_neurons(place, layer, columns),
         "layers": write_layer_summary(place, layer, columns, random),
         "weight_tokens": write_weight_tokens(place, layer, size.neurons, lists),
     }
+    return n_rows, flipped
 
 
 def write_dataset(path: Path, size: Size) -> dict[str, Any]:
@@ -245,8 +245,7 @@ def write_dataset(path: Path, size: Size) -> dict[str, Any]:
             state = make_state(settings, tokens.lengths, (size.seed, layer))
             snapshot = write_snapshot(place, "worker-0", 1, unit_ids, {layer: state})
             del state
-            written = make_weights(place, layer, size)
-            flipped = read_flipped(place, layer)
+            written, flipped = make_weights(place, layer, size)
             written |= merge_layer(
                 place, [snapshot], layer, settings, size.merge(), flipped, tokens
             )

@@ -50,14 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except Interrupted:
         console.print(
-            "gatescope: told to leave (SIGTERM); what was counted is kept, and the same command "
+            "gatescope: told to leave (SIGTERM); what was done is kept, and the same command "
             "again goes on",
             soft_wrap=True,
         )
         return 143
     except KeyboardInterrupt:
         console.print(
-            "gatescope: interrupted; the same command again goes on from the last snapshot"
+            "gatescope: interrupted; the same command again goes on from what was kept last"
         )
         return 130
     except BrokenPipeError:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from pipeline.console import results
+from pipeline.console import results, say, say_next
 from pipeline.errors import GatescopeError
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def status(options: argparse.Namespace, console: Console) -> int:
     out = results()
     manifest = read_manifest(place)
     if manifest is not None:
-        out.print(f"{place}: complete, {manifest['finished']}", soft_wrap=True)
-        out.print(f"\nNext:\n  gatescope query {place}", soft_wrap=True)
+        say(out, f"{place}: complete, {manifest['finished']}")
+        say_next(out, [["query", options.output]])
         return 0
     status = read_status(place)
     if status is None:
@@ -75,7 +75,7 @@ def query(options: argparse.Namespace, console: Console) -> int:
             out.print(render_queries(opened.queries(), sources))
             return 0
         for note in opened.notes(statement):
-            console.print(f"Note: {note}", markup=False, soft_wrap=True)
+            say(console, f"Note: {note}")
         if options.format == "table":
             out.print(render_table(*fetch(relation)))
         else:
@@ -146,7 +146,7 @@ def verify(options: argparse.Namespace, console: Console) -> int:
             out.print(render_check(check))
             n_failed += not check.ok
     verdict = "the dataset is sound" if not n_failed else f"{n_failed} checks failed"
-    out.print(f"{options.dataset}: {verdict}", style="bold red" if n_failed else "bold green")
+    say(out, f"{options.dataset}: {verdict}", "bold red" if n_failed else "bold green")
     return 1 if n_failed else 0
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import sys
+from collections.abc import Sequence
 
 from rich.console import Console
 
 from pipeline.errors import GatescopeError
+from pipeline.view.visible import visible
 
 
 def results() -> Console:
@@ -30,9 +33,21 @@ def messages() -> Console:
     return Console(stderr=True, highlight=False, force_terminal=_forced())
 
 
+def say(console: Console, line: str, style: str | None = None) -> None:
+    """Print a line as it is: nothing in it is markup, it is not folded, and no control acts."""
+    console.print(visible(line), markup=False, highlight=False, soft_wrap=True, style=style)
+
+
 def say_why(console: Console, error: GatescopeError) -> None:
     """The one line of what the user can mend."""
-    console.print(f"gatescope: {error}", markup=False, soft_wrap=True, style="bold red")
+    say(console, f"gatescope: {error}", "bold red")
+
+
+def say_next(console: Console, commands: Sequence[Sequence[str]]) -> None:
+    """What to type next: commands by their words, quoted as a shell wants them."""
+    console.print("\nNext:")
+    for words in commands:
+        say(console, f"  gatescope {shlex.join(words)}")
 
 
 def _in_notebook() -> bool:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.config import RunConfig
-from pipeline.console import messages, results, say_why
+from pipeline.console import messages, results, say, say_next, say_why
 from pipeline.errors import GatescopeError
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ _FREQUENCIES: Final = (
 )
 _OF_LAYERS: Final = (
     "select layer, median_cos_gate_in, median_cos_gate_out, median_cos_in_out, randomness_high,"
-    " (n_enrichment + n_conditional_enrichment) / n_neurons as enrichment,"
-    " (n_depletion + n_conditional_depletion) / n_neurons as depletion"
+    " n_orthogonal_output / n_neurons as orthogonal"
     " from layers order by layer"
 )
 
@@ -36,20 +35,26 @@ def run_one(config: RunConfig, console: Console) -> None:
     from pipeline.view.summary import render_summary, render_weights_summary
 
     result = run(config, console)
-    out, place = results(), config.output
-    with open_dataset(str(place)) as dataset:
+    out, place = results(), str(config.output)
+    with open_dataset(place) as dataset:
         if config.scan.name == "none":
             out.print(render_weights_summary(dataset.manifest, *fetch(dataset.sql(_OF_LAYERS))))
         else:
             _, frequencies = fetch(dataset.sql(_FREQUENCIES))
             out.print(render_summary(dataset.manifest, frequencies))
         if result.already_complete:
-            out.print(f"{place} is already complete: nothing was done.")
+            say(out, f"{place} is already complete: nothing was done.")
         layer, neuron = _worth_showing(dataset)
-    out.print(f"\nNext:\n  gatescope query {place}\n  gatescope figures {place}")
-    out.print(f"  gatescope show {place} {layer}.{neuron}", soft_wrap=True)
-    rerun = "" if config.scan.name == "none" else " --rerun 100"
-    out.print(f"  gatescope verify {place}{rerun}", soft_wrap=True)
+    rerun = [] if config.scan.name == "none" else ["--rerun", "100"]
+    say_next(
+        out,
+        [
+            ["query", place],
+            ["figures", place],
+            ["show", place, f"{layer}.{neuron}"],
+            ["verify", place, *rerun],
+        ],
+    )
 
 
 def run_sweep(overrides: Sequence[str], console: Console) -> int:
@@ -64,7 +69,7 @@ def run_sweep(overrides: Sequence[str], console: Console) -> int:
     how = "one after the other"
     if sweep.folder is not None:
         how = f"by hydra/launcher={sweep.launcher}, with its files and logs in {sweep.folder}"
-    console.print(f"{n} {'run' if n == 1 else 'runs'}, {how}", markup=False, soft_wrap=True)
+    say(console, f"{n} {'run' if n == 1 else 'runs'}, {how}")
     try:
         outcomes = sweep.launch(_run_of_sweep)
     except KeyboardInterrupt:
@@ -88,7 +93,8 @@ def _run_of_sweep(config: RunConfig) -> None:
     """One run, in this process or wherever a launcher has brought it."""
     _free_memory()
     console = messages()
-    console.print(f"\n{config.model.name}: {config.output}", markup=False, soft_wrap=True)
+    console.print()
+    say(console, f"{config.model.name}: {config.output}")
     try:
         run_one(config, console)
     except GatescopeError as error:

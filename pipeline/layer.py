@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from pipeline.config import RunConfig
@@ -21,7 +22,6 @@ from pipeline.store import (
     Snapshot,
     TokenIndex,
     merge_layer,
-    read_flipped,
     write_layer_summary,
     write_neurons,
     write_weight_tokens,
@@ -72,8 +72,8 @@ def write_weights(
     settings: TableSettings,
     matrices: Sequence[TokenMatrix],
     progress: Callable[[], object],
-) -> dict[str, int]:
-    """Write a layer's `neurons`, `layers` and `weight_tokens`; rows a table.
+) -> tuple[dict[str, int], Bool[np.ndarray, " neuron"]]:
+    """Write a layer's `neurons`, `layers` and `weight_tokens`; rows a table, and who is flipped.
 
     Raises GatescopeError where a weight is NaN or infinite.
     """
@@ -89,9 +89,9 @@ def write_weights(
     columns["io_class"] = io_classes(
         said.cos_gate_in, said.cos_gate_out, said.cos_in_out, settings.threshold
     )
-    # As they are once the flipped ones are negated, like the cosines.
+    # As they are once the flipped ones are negated, like the cosines. In place, for they are large.
     sign = torch.where(said.flipped, -1.0, 1.0).double()[:, None]
-    of_neuron = {"in": vectors.in_ * sign, "out": vectors.out * sign}
+    of_neuron = {"in": vectors.in_.mul_(sign), "out": vectors.out.mul_(sign)}
     if vectors.gate is not None:
         of_neuron = {"gate": vectors.gate} | of_neuron
     progress()
@@ -109,12 +109,13 @@ def write_weights(
                     part.token_ids.cpu().numpy(),
                     part.scores.cpu().numpy(),
                 )
-    n_neurons = len(said.flipped)
-    return {
+    flipped = columns["flipped"]
+    n_rows = {
         "neurons": write_neurons(place, layer, columns),
         "layers": write_layer_summary(place, layer, columns, random),
-        "weight_tokens": write_weight_tokens(place, layer, n_neurons, lists),
+        "weight_tokens": write_weight_tokens(place, layer, len(flipped), lists),
     }
+    return n_rows, flipped
 
 
 def write_layer(
@@ -132,9 +133,8 @@ def write_layer(
 
     `snapshots` cover every unit once. Raises DamagedSnapshot where one is not what was committed.
     """
-    n_rows = write_weights(place, model.weights, layer, settings, matrices, progress)
+    n_rows, flipped = write_weights(place, model.weights, layer, settings, matrices, progress)
     merging = MergeSettings(settings.k, settings.dedupe, model.act_fns[layer])
-    flipped = read_flipped(place, layer)
     merged = merge_layer(place, list(snapshots), layer, state, merging, flipped, tokens, progress)
     return n_rows | merged
 

@@ -14,17 +14,18 @@ from typing import Any
 
 from rich.console import Console
 
-from pipeline.config import RunConfig, differences, scan_settings, to_dict
+from pipeline.config import RunConfig, differences, scan_settings
+from pipeline.console import say
 from pipeline.errors import GatescopeError
 from pipeline.fingerprint import folder_digest
-from pipeline.hub import write_card
-from pipeline.model import inspect_model, load_tokenizer, tokenizer_hash, weights_dtype
-from pipeline.provenance import provenance
+from pipeline.frame import finish, sole_writer
+from pipeline.model import inspect_model, load_tokenizer, weights_dtype
 from pipeline.scan import Driver, Totals
 from pipeline.stages import (
     hire,
     make_corpus,
     make_vocab,
+    note,
     open_texts,
     plan_scan,
     scan_and_merge,
@@ -86,19 +87,13 @@ def run(config: RunConfig, console: Console) -> RunResult:
             _refuse_differences(place, begun, settings, "an unfinished run")
         texts = open_texts(config, facts, tokenizer) if begun is None else None
 
-        with only_writer(place, lambda text: console.print(text, highlight=False)) as guard:
-            if read_manifest(place) is not None or record.settings() != begun:
-                raise GatescopeError(
-                    f"output={place}: another run has just written there; run the same command "
-                    "again"
-                )
-            record.sweep()
+        with sole_writer(place, record, begun, console) as guard:
             if texts is not None:
                 record.begin(settings)
                 corpus = make_corpus(place, record, config, texts, leave, console)
             else:
                 corpus = record.corpus()
-                console.print(f"Resuming {place}: the corpus is written")
+                say(console, f"Resuming {place}: the corpus is written")
             warn_of_context(corpus, info, console)
             events = EventLog(place)
             events.write("started" if texts is not None else "resumed", cluster=config.cluster.name)
@@ -112,8 +107,7 @@ def run(config: RunConfig, console: Console) -> RunResult:
             # Nobody has files open there when the work folder goes.
             team.close()
             n_rows = {"corpus": corpus.n_examples, "vocab": n_vocab, **_rows(driver)}
-            manifest = {
-                "model": facts.to_json() | {"tokenizer_sha256": tokenizer_hash(tokenizer)},
+            said = {
                 "corpus": {
                     "name": config.corpus.name,
                     "n_examples": corpus.n_examples,
@@ -121,8 +115,6 @@ def run(config: RunConfig, console: Console) -> RunResult:
                     "fingerprint": corpus.fingerprint,
                     **corpus.facts,
                 },
-                "config": to_dict(config),
-                "settings": settings,
                 "scan": {
                     "tokens_per_batch": plan.settings.tokens_per_batch,
                     "n_units": len(corpus.units),
@@ -130,13 +122,10 @@ def run(config: RunConfig, console: Console) -> RunResult:
                     "wall_s": time.monotonic() - started,
                 },
                 "tables": n_rows,
-                **provenance(),
             }
-            write_card(place, manifest)
-            events.write("finished")
-            events.flush()
-            guard()
-            record.finish(manifest)
+            manifest = finish(
+                place, record, events, guard, config, settings, facts, tokenizer, said
+            )
             _clear(record, console)
     return RunResult(manifest, already_complete=False)
 
@@ -146,7 +135,7 @@ def _clear(record: RunRecord, console: Console) -> None:
     try:
         record.clear()
     except GatescopeError as error:
-        console.print(f"Note: {error}", highlight=False, markup=False, soft_wrap=True)
+        note(console, str(error))
 
 
 def _rows(driver: Driver) -> dict[str, int]:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from rich.console import Console
 
 from pipeline.config import RunConfig
+from pipeline.console import say
 from pipeline.corpus import Corpus, Fingerprint, open_corpus, split_units
 from pipeline.errors import GatescopeError, Interrupted
 from pipeline.model import ModelFacts, ModelInfo, vocabulary
@@ -108,10 +109,10 @@ def make_corpus(
         )
     record.keep_corpus(index)
     skipped = "".join(f", {n:,} skipped ({why})" for why, n in corpus.skipped.items())
-    console.print(
+    say(
+        console,
         f"Corpus {config.corpus.name}: {index.n_examples:,} examples, {index.n_tokens:,} tokens"
         f"{skipped}",
-        highlight=False,
     )
     return index
 
@@ -120,7 +121,7 @@ def warn_of_context(corpus: CorpusIndex, info: ModelInfo, console: Console) -> N
     """Say where examples are longer than the model was made for."""
     longest = corpus.facts["longest"]
     if info.max_positions is not None and longest > info.max_positions:
-        _note(
+        note(
             console,
             f"the longest example has {longest} tokens and {info.name} was made for "
             f"{info.max_positions}; later positions are out of its training. "
@@ -128,8 +129,9 @@ def warn_of_context(corpus: CorpusIndex, info: ModelInfo, console: Console) -> N
         )
 
 
-def _note(console: Console, text: str) -> None:
-    console.print(f"Note: {text}", highlight=False, markup=False, soft_wrap=True, style="yellow")
+def note(console: Console, text: str) -> None:
+    """Tell a person something that they may want to know."""
+    say(console, f"Note: {text}", "yellow")
 
 
 def workers_config(config: RunConfig, info: ModelInfo, place: Place) -> RunConfig:
@@ -150,16 +152,16 @@ def hire(config: RunConfig, console: Console) -> Team:
     assert config.output is not None
     cluster = config.cluster
 
-    def note(text: str) -> None:
-        _note(console, text)
+    def tell(text: str) -> None:
+        note(console, text)
 
     if cluster.name == "inprocess":
         # Who hangs is this very process: nobody is left to replace it.
-        return Team(OwnProcess(config.output, config), math.inf, note)
+        return Team(OwnProcess(config.output, config), math.inf, tell)
     # Here and not above: the scan of one process runs where Ray is not installed.
     from pipeline.scan.ray_crew import RayCrew
 
-    return Team(RayCrew(config.output, config), cluster.hang_after_s, note)
+    return Team(RayCrew(config.output, config), cluster.hang_after_s, tell)
 
 
 def plan_scan(
@@ -178,16 +180,15 @@ def plan_scan(
         plan, member = _first_plan(team, tokens_per_batch, leave, console)
     assert member.loaded is not None
     facts = replace(member.loaded.facts, name=info.name)
-    console.print(
+    say(
+        console,
         f"Model {facts.name}: {facts.architecture}, {len(facts.layers)} layers x "
         f"{facts.n_neurons[0]:,} neurons, {facts.act_fn}, {facts.dtype} on {member.loaded.device}, "
         f"{facts.attention} attention",
-        highlight=False,
-        soft_wrap=True,
     )
     said = ", ".join(f"{n / 2**30:.2f} GiB on {device}" for device, n in plan.state_bytes.items())
     each = " for each worker" if team.n_wanted > 1 else ""
-    console.print(f"State of the scan: {said}{each}", highlight=False)
+    say(console, f"State of the scan: {said}{each}")
     return facts, plan
 
 
@@ -205,7 +206,7 @@ def _first_plan(
         outcomes = team.poll()
         for outcome in outcomes:
             if outcome.lost:
-                _note(console, f"a worker was lost at {outcome.method} ({outcome.error})")
+                note(console, f"a worker was lost at {outcome.method} ({outcome.error})")
             elif isinstance(outcome.error, GatescopeError):
                 raise outcome.error
             elif outcome.error is not None:
@@ -218,7 +219,7 @@ def _first_plan(
         team.check()
         if time.monotonic() > said_at and not any(m.pulse for m in team.members.values()):
             said_at = math.inf
-            _note(
+            note(
                 console,
                 f"none of the {len(team.members)} workers has a place on the cluster yet; waiting "
                 "(`ray status` there tells what it has and what was asked for)",
@@ -252,7 +253,7 @@ def scan_and_merge(
             snapshot_every_s=config.cluster.snapshot_every_s,
             leave=leave,
             guard=guard,
-            note=lambda text: _note(console, text),
+            note=lambda text: note(console, text),
             tick=reporter.tick,
         )
         driver.run()

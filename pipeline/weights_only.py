@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 import time
 from collections import Counter
@@ -10,9 +12,10 @@ from typing import Any
 
 from rich.console import Console
 
-from pipeline.config import RunConfig, to_dict
-from pipeline.errors import GatescopeError, Interrupted
-from pipeline.hub import write_card
+from pipeline.config import RunConfig
+from pipeline.console import say
+from pipeline.errors import Interrupted
+from pipeline.frame import finish, sole_writer
 from pipeline.layer import table_settings, token_matrices, write_weights
 from pipeline.model import (
     ModelFacts,
@@ -20,12 +23,11 @@ from pipeline.model import (
     ModelWeights,
     give_back_memory,
     open_weights,
-    tokenizer_hash,
 )
-from pipeline.provenance import provenance
 from pipeline.schema import WEIGHT_TABLES
-from pipeline.stages import make_vocab, told_to_leave
-from pipeline.store import EventLog, Place, RunRecord, only_writer, read_manifest
+from pipeline.stages import make_vocab, note, told_to_leave
+from pipeline.status import RunStatus
+from pipeline.store import EventLog, Place, RunRecord, now
 from pipeline.view.progress import progress
 
 
@@ -48,21 +50,13 @@ def run_weights(
         leave = stack.enter_context(told_to_leave())
         with console.status("Reading the model"):
             facts, weights = stack.enter_context(open_weights(config.model, info))
-        console.print(
+        say(
+            console,
             f"Model {facts.name}: {facts.architecture}, {len(facts.layers)} layers x "
             f"{facts.n_neurons[0]:,} neurons{'' if facts.gated else ' without gates'}, "
             f"{facts.act_fn}, {facts.dtype} on {facts.device}; its weights alone",
-            highlight=False,
-            soft_wrap=True,
         )
-        guard = stack.enter_context(
-            only_writer(place, lambda text: console.print(text, highlight=False))
-        )
-        if read_manifest(place) is not None or record.settings() != begun:
-            raise GatescopeError(
-                f"output={place}: another run has just written there; run the same command again"
-            )
-        record.sweep()
+        guard = stack.enter_context(sole_writer(place, record, begun, console))
         events = EventLog(place)
         if begun is None:
             record.begin(settings)
@@ -72,20 +66,11 @@ def run_weights(
             n_rows = _write_layers(config, place, record, facts, weights, events, leave, console)
         finally:
             events.flush()
-        manifest = {
-            "model": facts.to_json() | {"tokenizer_sha256": tokenizer_hash(tokenizer)},
-            "config": to_dict(config),
-            "settings": settings,
+        said = {
             "scan": {"wall_s": time.monotonic() - started},
             "tables": {"vocab": n_vocab, **n_rows},
-            **provenance(),
         }
-        write_card(place, manifest)
-        events.write("finished")
-        events.flush()
-        guard()
-        record.finish(manifest)
-    return manifest
+        return finish(place, record, events, guard, config, settings, facts, tokenizer, said)
 
 
 def _write_layers(
@@ -107,25 +92,49 @@ def _write_layers(
         matrices = token_matrices(weights, tables)
     absent = {"embedding", "unembedding"} - {matrix.name for matrix in matrices}
     if absent and tables.token_k:
-        console.print(
-            f"Note: weight_tokens has no lists of the {' and the '.join(sorted(absent))}: not in "
-            "the model's files, or of another width than its residual stream",
-            highlight=False,
-            style="yellow",
-            soft_wrap=True,
+        note(
+            console,
+            f"weight_tokens has no lists of the {' and the '.join(sorted(absent))}: not in the "
+            "model's files, or of another width than its residual stream",
         )
     with progress(console, "Weights", "neurons", sum(n_neurons.values()), done) as advance:
+        record.keep_status(_status(facts, len(written)))
         for layer in facts.layers:
             if layer in written:
                 continue
             if leave.is_set():
                 raise Interrupted
-            written[layer] = write_weights(place, weights, layer, tables, matrices, lambda: None)
+            n_rows, _ = write_weights(place, weights, layer, tables, matrices, lambda: None)
+            written[layer] = n_rows
             record.keep_layer(layer, written[layer])
+            record.keep_status(_status(facts, len(written)))
             events.write("layer_written", layer=layer)
             give_back_memory()
             advance(n_neurons[layer])
-    n_rows: Counter[str] = Counter()
+    total: Counter[str] = Counter()
     for of_layer in written.values():
-        n_rows.update(of_layer)
-    return dict.fromkeys(WEIGHT_TABLES, 0) | dict(n_rows)
+        total.update(of_layer)
+    return dict.fromkeys(WEIGHT_TABLES, 0) | dict(total)
+
+
+def _status(facts: ModelFacts, n_layers_done: int) -> RunStatus:
+    return RunStatus(
+        time=now(),
+        phase="weights",
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        n_units=0,
+        n_units_done=0,
+        n_units_kept=0,
+        n_tokens=0,
+        n_tokens_done=0,
+        tokens_per_s=0.0,
+        seconds_left=None,
+        n_layers=len(facts.layers),
+        n_layers_done=n_layers_done,
+        workers=(),
+        n_workers_wanted=1,
+        n_workers_lost=0,
+        n_units_again=0,
+        last_snapshot=None,
+    )

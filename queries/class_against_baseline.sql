@@ -2,7 +2,7 @@
 -- question: How do the neurons of a class differ from others of the same layers and gate frequency?
 -- theme: weights and activations
 -- parameter: io_class io_class required | the class
--- parameter: width number = 0.02 | width of the bins of gate frequency; 0: of equal frequency only
+-- parameter: width size = 0.02 | width of the bins of gate frequency; 0: of equal frequency only
 -- parameter: seed integer = 0 | another seed gives another random pairing
 -- column: quantity | a cosine, norm or frequency of neuron_summary, or output_norm, mean a token
 -- column: n_class | neurons of the class
@@ -15,7 +15,7 @@ with outputs as (
     select
         layer,
         neuron,
-        sum("count" * abs(mean_post)) / nullif(max(n_tokens), 0) as mean_abs_post
+        coalesce(sum("count" * abs(mean_post)), 0) / nullif(max(n_tokens), 0) as mean_abs_post
     from sign_stats
     group by layer, neuron
 ),

@@ -1,22 +1,24 @@
 -- name: class_shares_by_threshold
 -- question: How do the shares of the classes change with the threshold of the cosines?
 -- theme: weights
--- parameter: low number = 0.3 | the first threshold; a cosine on a threshold counts as 0
--- parameter: high number = 0.7 | the last threshold
--- parameter: step number = 0.1 | from one threshold to the next; 0 for the first one alone
+-- parameter: low share = 0.3 | the first threshold; a cosine on a threshold counts as 0
+-- parameter: high share = 0.7 | the last threshold
+-- parameter: step size = 0.1 | from one threshold to the next, 0.001 at least; 0 for the first one alone
 -- column: layer | the layer; null for the neurons of all layers together
 -- column: threshold | the threshold
 -- column: io_class | a class that occurs, the most frequent first
 -- column: n_neurons | neurons of the class at this threshold
 -- column: share | the class's share of the neurons
 with steps as (
-    select if($step > 0, floor(($high - $low) / $step + 1e-9)::bigint, 0) as n_steps
+    select
+        greatest($step, 0.001) as step,
+        if($step > 0, floor(($high - $low) / greatest($step, 0.001) + 1e-9)::bigint, 0) as n_steps
 ),
 
 -- Rounded, for 0.3 + 2 * 0.1 is not 0.5 in binary, and a cosine of 0.5 is not above 0.5.
 thresholds as (
-    select round($low + i * $step, 12) as t
-    from (select unnest(generate_series(0, n_steps)) as i from steps)
+    select round($low + i * step, 12) as t
+    from (select step, unnest(generate_series(0, n_steps)) as i from steps)
 ),
 
 -- To DuckDB NaN is larger than every number; here it is neither large nor small.

@@ -2,12 +2,12 @@
 -- question: Which cosines go with which frequencies?
 -- theme: weights and activations
 -- parameter: layer integer = null | only neurons of this layer
--- parameter: z number = 1.959963984540054 | normal quantile of the intervals: 1.96 for 95%
+-- parameter: z positive = 1.959963984540054 | normal quantile of the intervals: 1.96 for 95%
 -- column: cosine | cos_gate_in, cos_gate_out or cos_in_out
 -- column: frequency | a frequency of the view neuron_summary: of a sign combination, gate > 0, ...
 -- column: n_neurons | neurons with all cosines and frequencies
 -- column: pearson | correlation of the two; null if one is constant
--- column: pearson_low | its confidence interval by Fisher's z, for n - 3 degrees of freedom ...
+-- column: pearson_low | its confidence interval by Fisher's z, the standard error 1 / sqrt(n - 3) ...
 -- column: pearson_high | ... null for fewer than four neurons and for a correlation of 1 or -1
 -- column: spearman | the same of their ranks, ties sharing their average rank
 -- column: spearman_low | its interval by Fisher's z, the standard error after Bonett and Wright ...

@@ -1,11 +1,11 @@
 -- name: cosine_vs_gate_frequency
 -- question: Do neurons that write against what they read have a positive gate more often?
 -- theme: weights and activations
--- parameter: z number = 1.959963984540054 | normal quantile of the intervals: 1.96 for 95%
+-- parameter: z positive = 1.959963984540054 | normal quantile of the intervals: 1.96 for 95%
 -- column: layer | the layer; null for the neurons of all layers together
 -- column: n_neurons | neurons with a cosine and a frequency
 -- column: pearson | correlation of cos_in_out and frequency of gate > 0; null if one is constant
--- column: pearson_low | its confidence interval by Fisher's z, for n - 3 degrees of freedom ...
+-- column: pearson_low | its confidence interval by Fisher's z, the standard error 1 / sqrt(n - 3) ...
 -- column: pearson_high | ... null for fewer than four neurons and for a correlation of 1 or -1
 -- column: spearman | the same of their ranks, ties sharing their average rank
 -- column: spearman_low | its interval by Fisher's z, the standard error after Bonett and Wright ...

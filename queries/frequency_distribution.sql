@@ -1,7 +1,7 @@
 -- name: frequency_distribution
 -- question: How many neurons have each sign combination how often?
 -- theme: activations
--- parameter: bins integer = 50 | equal intervals between 0 and 1, one at least
+-- parameter: bins natural = 50 | equal intervals between 0 and 1
 -- column: combo | the sign combination
 -- column: low | the interval's lower end, included
 -- column: high | its upper end, excluded but for the last interval's, which is 1

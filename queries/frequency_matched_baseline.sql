@@ -2,7 +2,7 @@
 -- question: Which neurons of other classes have the gate frequencies of the neurons of this class?
 -- theme: weights and activations
 -- parameter: io_class io_class required | the class whose neurons are paired
--- parameter: width number = 0.02 | width of the bins of gate frequency; 0: of equal frequency only
+-- parameter: width size = 0.02 | width of the bins of gate frequency; 0: of equal frequency only
 -- parameter: seed integer = 0 | another seed gives another random pairing
 -- column: layer | layer of both neurons
 -- column: neuron | a neuron of the class

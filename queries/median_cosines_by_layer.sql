@@ -6,8 +6,8 @@
 -- column: median_cos_gate_in | median of cos(w_gate, w_in)
 -- column: median_cos_gate_out | median of cos(w_gate, w_out)
 -- column: median_cos_in_out | median of cos(w_in, w_out)
--- column: randomness_low | 95% of the cosines of random vectors are above this ...
--- column: randomness_high | ... and below this
+-- column: randomness_low | 95% of the cosines of random vectors lie between this ...
+-- column: randomness_high | ... and this
 with medians as (
     select
         layer,

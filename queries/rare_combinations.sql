@@ -1,7 +1,7 @@
 -- name: rare_combinations
 -- question: Which sign combinations are rare but strong where they do occur?
 -- theme: activations
--- parameter: max_frequency number = 0.01 | the combination's share of the tokens, excluded
+-- parameter: max_frequency share = 0.01 | the combination's share of the tokens, excluded
 -- parameter: n integer = 100 | rows at most
 -- column: layer | layer of the neuron
 -- column: neuron | index of the neuron in its layer

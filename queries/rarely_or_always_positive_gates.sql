@@ -1,8 +1,8 @@
 -- name: rarely_or_always_positive_gates
 -- question: Which neurons have their gate open almost never or almost always?
 -- theme: activations
--- parameter: rare number = 0.01 | rarely: gate > 0 at less than this share of the tokens
--- parameter: always number = 0.99 | always: gate > 0 at more than this share of the tokens
+-- parameter: rare share = 0.01 | rarely: gate > 0 at less than this share of the tokens
+-- parameter: always share = 0.99 | always: gate > 0 at more than this share of the tokens
 -- parameter: n integer = 100 | rows at most, the most extreme ones
 -- column: layer | layer of the neuron
 -- column: neuron | index of the neuron in its layer

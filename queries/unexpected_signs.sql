@@ -2,7 +2,7 @@
 -- question: Where do gate and in disagree most of the time, although their weights are alike?
 -- theme: weights and activations
 -- parameter: min_cosine number = 0.5 | the least cos_gate_in, excluded
--- parameter: min_disagreement number = 0.5 | the least share of tokens that disagree, excluded
+-- parameter: min_disagreement share = 0.5 | the least share of tokens that disagree, excluded
 -- column: layer | layer of the neuron
 -- column: neuron | index of the neuron in its layer
 -- column: cos_gate_in | cosine of w_gate and w_in, which predicts equal signs

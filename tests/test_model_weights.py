@@ -158,6 +158,36 @@ def test_norms_of_the_residual_stream_are_not_folded(tmp_path: Path) -> None:
     torch.testing.assert_close(found.out, block.mlp.c_proj.weight.double())
 
 
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_an_odd_width(name: str, tmp_path: Path) -> None:
+    """Of an RMSNorm and of a LayerNorm."""
+    heads = {"num_attention_heads": 3, "num_key_value_heads": 3}
+    settings = heads | ({"head_dim": 8} if name == "llama" else {"n_inner": 40})
+    model = build(Tiny(name, {"hidden_size": 33, **settings}))
+    found = read(model, tmp_path)
+    if name == "llama":
+        block = model.base_model.layers[LAYER]
+        in_, gain = block.mlp.up_proj.weight, block.post_attention_layernorm.weight
+    else:
+        block = model.base_model.h[LAYER]
+        in_, gain = block.mlp.c_fc.weight.T, block.ln_2.weight
+    torch.testing.assert_close(found.in_, in_.double() * gain.double(), rtol=2e-6, atol=1e-7)
+
+
+def test_a_last_layer_that_writes_nothing_hides_no_norm(tmp_path: Path) -> None:
+    model = build(ARCHITECTURES["olmo2"])
+    with torch.no_grad():
+        model.base_model.layers[-1].mlp.down_proj.weight.zero_()
+    _, gain = read(model, tmp_path, names_and_gains)["unembedding"]
+    torch.testing.assert_close(gain, model.base_model.norm.weight.detach())
+
+
+def test_a_tied_embedding_is_kept_once(tmp_path: Path) -> None:
+    model = build(Tiny("llama", {"tie_word_embeddings": True}))
+    found = read(model, tmp_path, names_and_gains)
+    assert found["embedding"][0].data_ptr() == found["unembedding"][0].data_ptr()
+
+
 def names_and_gains(facts: ModelFacts, weights: ModelWeights) -> dict[str, tuple[Tensor, Tensor]]:
     return {each.name: (each.rows, each.gain) for each in weights.token_rows()}
 
@@ -244,8 +274,9 @@ def test_values_that_are_no_numbers(tmp_path: Path) -> None:
     model = build(UNGATED["opt"])
     with torch.no_grad():
         model.base_model.decoder.layers[1].fc2.weight[0, 0] = float("nan")
-    with pytest.raises(GatescopeError, match="NaN or infinite on the probe batch"):
+    with pytest.raises(GatescopeError, match="mlp_out of layer 1 is NaN or infinite") as caught:
         read(model, tmp_path)
+    assert "float32" not in str(caught.value)
 
 
 def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -262,8 +293,9 @@ def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
 _PRIVATE_MEMORY = """
 import sys, threading, time
 import psutil
-from pipeline.config import ModelConfig
-from pipeline.model import inspect_model, open_weights
+from pipeline.config import compose_config
+from pipeline.console import messages
+from pipeline.run import run
 
 def held():
     memory = psutil.Process().memory_info()
@@ -275,25 +307,29 @@ def watch():
         peak = max(peak, held())
         time.sleep(0.002)
 
-config = ModelConfig(name=sys.argv[1], device="cpu")
-info = inspect_model(config)
-before = peak = held()
+def made(model):
+    words = ["scan=none", f"model.name={model}", f"output={model}-dataset", "model.device=cpu"]
+    run(compose_config(words), messages())
+
+peak = 0
 threading.Thread(target=watch, daemon=True).start()
-with open_weights(config, info) as (facts, weights):
-    for layer in facts.layers:
-        weights.mlp_weights(layer)
-print((peak - before) / 2**20)
+made(sys.argv[1])
+few = peak
+made(sys.argv[2])
+print((peak - few) / 2**20)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="psutil tells shared memory on Linux only")
-def test_memory_holds_one_layer_and_not_the_model(tmp_path: Path) -> None:
-    sizes = {"hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 40}
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 4, "vocab_size": 64}
-    config = AutoConfig.for_model("llama", **sizes, **heads)
-    AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).save_pretrained(tmp_path)
-    mib_of_layer = (3 * 512 * 2048 + 4 * 512 * 512) * 4 / 2**20
-    script = [sys.executable, "-c", _PRIVATE_MEMORY, str(tmp_path)]
-    held = float(subprocess.run(script, capture_output=True, text=True, check=True).stdout)
-    # A layer is there as float32 and float64 at once; the rest is what a first forward loads.
-    assert held < 12 * mib_of_layer, f"{held:.0f} MiB, and a layer has {mib_of_layer:.0f}"
+def test_a_run_holds_one_layer_and_not_the_model(tmp_path: Path) -> None:
+    for n_layers in (8, 40):
+        sizes = {"hidden_size": 512, "intermediate_size": 1024, "num_hidden_layers": n_layers}
+        heads = {"num_attention_heads": 4, "num_key_value_heads": 4, "vocab_size": 64}
+        config = AutoConfig.for_model("llama", **sizes, **heads)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+        model.save_pretrained(tmp_path / str(n_layers))
+    mib_of_layer = (3 * 512 * 1024 + 4 * 512 * 512) * 4 / 2**20
+    folders = [str(tmp_path / "8"), str(tmp_path / "40")]
+    script = [sys.executable, "-c", _PRIVATE_MEMORY, *folders]
+    more = float(subprocess.run(script, capture_output=True, text=True, check=True).stdout)
+    assert more < 32 * mib_of_layer / 4, f"{more:.0f} MiB more for 32 layers of {mib_of_layer:.0f}"

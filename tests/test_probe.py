@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from pipeline.errors import GatescopeError
-from pipeline.model import GatedModel, hook, probe
+from pipeline.model import GatedModel, ModelWeights, hook, probe
 from pipeline.model.hook import hook_model
 from pipeline.model.probe import native_hidden_states
 
@@ -124,11 +124,12 @@ def test_a_forgotten_bias() -> None:
     assert "W_in . x and the hooked in of layer 2 differ" in refusal(gated, native(gated))
 
 
-def test_another_number_of_neurons_than_the_hooks_show(gated: GatedModel) -> None:
-    mlp = gated.mlps[1]
-    more = torch.cat([mlp.W_out, mlp.W_out[:3]])
-    lying(mlp, W_out=lambda mlp: more)
-    message = refusal(gated, native(gated))
+def test_another_number_of_neurons_than_the_hooks_show(
+    gated: GatedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    untouched = native(gated)
+    monkeypatch.setattr(ModelWeights, "n_neurons", lambda weights, layer: 40 + 3 * (layer == 1))
+    message = refusal(gated, untouched)
     assert "layer 1 has gate (2, 12, 40) and in (2, 12, 40)" in message
     assert "(2, 12, 43) is expected" in message
 

@@ -88,6 +88,46 @@ def test_weights_of_any_size(size: float) -> None:
         assert lowest.token_ids[2].tolist() == exact[-10:].flip(0).tolist()
 
 
+@pytest.mark.parametrize(("of_weights", "of_rows"), [(1e-30, 1e-15), (1e-42, 1e-3), (1e25, 1e25)])
+def test_products_that_float32_cannot_hold(of_weights: float, of_rows: float) -> None:
+    weights = drawn(30, 16).double() * of_weights
+    rows = drawn(3000, 16, seed=1).double() * of_rows
+    found = extreme_tokens(weights, token_matrix("embedding", rows, torch.ones(16), 10), 10)
+    scores = weights @ rows.T
+    for got, descending in zip(found, (True, False), strict=True):
+        order = scores.sort(dim=1, descending=descending).indices[:, :10]
+        assert got.token_ids.tolist() == order.tolist()
+        torch.testing.assert_close(got.scores, scores.gather(1, order), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e35])
+def test_rows_that_are_no_numbers_are_in_no_list(value: float) -> None:
+    rows = drawn(500, 16, seed=1)
+    weights, gain = drawn(20, 16).double(), torch.ones(16)
+    sound = rows.clone()
+    rows[[3, 77, 499], [0, 5, 15]] = value
+    found = extreme_tokens(weights, token_matrix("embedding", rows, gain, 10), 10)
+    scores = weights @ sound.double().T
+    for got, worst in zip(found, (-torch.inf, torch.inf), strict=True):
+        scores[:, [3, 77, 499]] = worst
+        order = scores.sort(dim=1, descending=worst < 0).indices[:, :10]
+        assert got.token_ids.tolist() == order.tolist()
+        assert got.scores.isfinite().all()
+
+
+def test_a_matrix_without_a_sound_row() -> None:
+    rows = torch.full((5, 4), float("nan"))
+    for found in extreme_tokens(drawn(3, 4).double(), token_matrix("e", rows, torch.ones(4), 2), 2):
+        assert found.token_ids.shape == found.scores.shape == (3, 0)
+
+
+def test_many_copies_take_no_more_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "_ELEMENTS", 4000)
+    rows = drawn(900, 8, seed=1)
+    rows[100:600] = rows[2]
+    compared(drawn(20, 8), rows, torch.ones(8), 300)
+
+
 def test_rows_that_float32_cannot_tell_apart_are_ranked_by_all() -> None:
     """Candidates of float32 alone would miss what differs in the ninth digit."""
     rng = np.random.default_rng(0)

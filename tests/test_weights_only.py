@@ -29,6 +29,7 @@ from pipeline.cli import main
 from pipeline.config import compose_config
 from pipeline.console import messages
 from pipeline.errors import GatescopeError, Interrupted
+from pipeline.model.trace import probe_ids
 from pipeline.naming import IO_CLASSES
 from pipeline.run import run
 from pipeline.schema import CLASS_COLUMNS
@@ -291,7 +292,7 @@ def stopping_after(n: int, error: type[BaseException]) -> Any:
     """`write_weights` that raises once n layers are written."""
     write, done = weights_only.write_weights, 0
 
-    def write_some(*arguments: Any) -> dict[str, int]:
+    def write_some(*arguments: Any) -> Any:
         nonlocal done
         if done == n:
             raise error
@@ -314,7 +315,7 @@ def test_stopped_and_resumed(n: int, tmp_path: Path, monkeypatch: pytest.MonkeyP
     written: list[int] = []
     write = weights_only.write_weights
 
-    def noted(*arguments: Any) -> dict[str, int]:
+    def noted(*arguments: Any) -> Any:
         written.append(arguments[2])
         return write(*arguments)
 
@@ -325,6 +326,39 @@ def test_stopped_and_resumed(n: int, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert run(compose_config(words(folder, output)), messages()).already_complete
 
 
+def test_status_and_damage_of_an_unfinished_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, folder = saved("llama", tmp_path / "model")
+    made(folder, tmp_path / "whole")
+    output = tmp_path / "stopped"
+    with monkeypatch.context() as patch:
+        patch.setattr(weights_only, "write_weights", stopping_after(2, KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            made(folder, output)
+    capsys.readouterr()
+    assert main(["status", str(output)]) == 0
+    assert "Weights: 2 of 3 layers" in capsys.readouterr().out
+    part = output / "neurons/layer=0/part-0.parquet"
+    part.write_bytes(part.read_bytes()[:100])
+    made(folder, output)
+    assert differences_between(tmp_path / "whole", output) == []
+
+
+def test_a_place_and_a_model_whose_names_look_like_markup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    saved("llama", tmp_path / "m[b]x [/]")
+    assert main(["run", "scan=none", 'model.name="./m[b]x [/]"', 'output="o[red]ut [/x]"']) == 0
+    printed = capsys.readouterr()
+    assert "Model ./m[b]x [/]: LlamaForCausalLM" in printed.err
+    assert "  gatescope query 'o[red]ut [/x]'" in printed.out
+    for command in ("query", "verify", "status"):
+        assert main([command, "o[red]ut [/x]"]) == 0
+    assert "o[red]ut [/x]: the dataset is sound" in capsys.readouterr().out
+
+
 def test_told_to_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import os
     import signal
@@ -332,7 +366,7 @@ def test_told_to_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, folder = saved("llama", tmp_path / "model")
     write = weights_only.write_weights
 
-    def leave(*arguments: Any) -> dict[str, int]:
+    def leave(*arguments: Any) -> Any:
         os.kill(os.getpid(), signal.SIGTERM)
         return write(*arguments)
 
@@ -378,6 +412,21 @@ def test_weights_that_are_no_numbers_are_named(
         made(folder, tmp_path / "dataset")
 
 
+def test_tokens_whose_vectors_are_no_numbers_are_in_no_list(tmp_path: Path) -> None:
+    """Those that the probe's texts do not hold: what it looks at has to be sound."""
+    model = build(ARCHITECTURES["llama"])
+    unused = next(i for i in range(D_VOCAB) if i not in probe_ids(D_VOCAB))
+    with torch.no_grad():
+        model.get_input_embeddings().weight[unused] = float("nan")
+        model.get_output_embeddings().weight[7, 3] = float("inf")
+    model.save_pretrained(tmp_path / "model")
+    made(tmp_path / "model", tmp_path / "dataset")
+    lists = table(tmp_path / "dataset", "weight_tokens")
+    for matrix, token in (("embedding", unused), ("unembedding", 7)):
+        assert token not in set(lists[lists["matrix"] == matrix]["token_id"])
+    assert main(["verify", str(tmp_path / "dataset")]) == 0
+
+
 @pytest.mark.parametrize(
     ("word", "message"),
     [
@@ -400,8 +449,12 @@ def test_what_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     printed = capsys.readouterr()
     assert "GPT2LMHeadModel, 3 layers x 40 neurons without gates, gelu_new" in printed.err
     lines = [line.split() for line in printed.out.splitlines()]
-    assert lines[2][:5] == ["layer", "cos_gate_in", "cos_gate_out", "cos_in_out", "random"]
+    columns = ["layer", "cos_gate_in", "cos_gate_out", "cos_in_out", "random", "orthogonal"]
+    assert lines[2] == columns
     assert [line[:3] for line in lines[3:6]] == [[str(i), "-", "-"] for i in range(N_LAYERS)]
+    classes = table(output, "neurons").groupby("layer")["io_class"]
+    shares = classes.apply(lambda of_layer: (of_layer == "orthogonal output").mean())
+    assert [line[5] for line in lines[3:6]] == [f"{share:.1%}" for share in shares]
     commands = [line.strip() for line in printed.out.splitlines() if line.startswith("  gatescope")]
     for command in commands:
         if not command.startswith("gatescope figures"):

@@ -11,7 +11,7 @@ from typing import Final
 from matplotlib.font_manager import FontProperties, findfont, get_font
 
 from pipeline.config.settings import file_name
-from pipeline.view.terminal import visible
+from pipeline.view.visible import visible
 
 _LONGEST: Final = 36
 _LONGEST_FILE: Final = 80

@@ -40,19 +40,42 @@ def measured_gain(norm: nn.Module, d_model: int, device: torch.device) -> Float[
 
     A vector of alternating +-s has mean 0 and root mean square s, so that the norm maps it to
     +-gain + bias; half the difference of the two signs is the gain, whatever its parameterisation.
-    With s = 1024 the norm's epsilon changes no digit that float32 holds.
+    With s = 1024 the norm's epsilon changes no digit that float32 holds. An odd width leaves one
+    element at 0, which two such vectors take in turn, and the root mean square is a little less.
     """
-    if d_model % 2:
-        raise ValueError(f"d_model {d_model} is odd: no alternating vector has mean 0")
-    signs = torch.ones(d_model, device=device)
-    signs[1::2] = -1
     # Weights that lie on a disk are float32 there, and come when the norm itself is called.
     is_exact = all(p.dtype == torch.float32 for p in norm.parameters())
     exact = norm if is_exact else copy.deepcopy(norm).float()
-    with torch.inference_mode():
-        plus, minus = exact(1024 * signs[None, None]), exact(-1024 * signs[None, None])
-    gain: Tensor = (plus.double() - minus.double()) / 2
-    return (gain.flatten() * signs).float()
+
+    def measured(zero: int | None) -> Tensor:
+        signs = torch.ones(d_model, device=device)
+        signs[1::2] = -1
+        if zero is not None:
+            signs[zero] = 0
+        with torch.inference_mode():
+            plus, minus = exact(1024 * signs[None, None]), exact(-1024 * signs[None, None])
+        size = (float(signs.square().sum()) / d_model) ** 0.5
+        gain: Tensor = (plus.double() - minus.double()).flatten() / 2 * signs * size
+        return gain
+
+    if d_model % 2 == 0:
+        return measured(None).float()
+    # Of an odd number of alternating signs the first and the last are the same.
+    gain = measured(0)
+    gain[0] = measured(d_model - 1)[0]
+    return gain.float()
+
+
+def reads_stream(
+    mlp_in: Tensor, mlp_out: Tensor, traced: list[tuple[nn.Module, Tensor, Tensor]]
+) -> bool:
+    """Whether the norm before an MLP is one of the residual stream itself, as in the first GPT.
+
+    What such a norm gives is the stream: what the MLP gives is added to it, and that is what the
+    next one reads.
+    """
+    after_norm = any(_same(out, mlp_in) for _, _, out in traced)
+    return after_norm and any(_same(in_, mlp_in + mlp_out) for _, in_, _ in traced)
 
 
 def find_neighbours(
@@ -68,8 +91,7 @@ def find_neighbours(
     d_model, device = mlp_in.shape[-1], mlp_in.device
     ones = torch.ones(d_model, device=device)
     before = [norm for norm, _, out in traced if torch.equal(out, mlp_in)]
-    # A norm of the residual stream itself, as in the first GPT: what it gives is the stream.
-    if any(_same(in_, mlp_in + mlp_out) for _, in_, _ in traced):
+    if reads_stream(mlp_in, mlp_out, traced):
         before = []
     after = [norm for norm, in_, _ in traced if torch.equal(in_, mlp_out)]
     return Neighbours(
@@ -80,17 +102,11 @@ def find_neighbours(
 
 
 def final_gain(
-    hidden: Tensor, last_sum: Tensor, traced: list[tuple[nn.Module, Tensor, Tensor]]
+    hidden: Tensor, traced: list[tuple[nn.Module, Tensor, Tensor]]
 ) -> Float[Tensor, " d_model"]:
-    """The gain of the norm between the residual stream and the last hidden states; ones without.
-
-    `hidden` [batch pos d_model] are those states, `last_sum` what the last MLP read and gave, added
-    up: a norm of that is one of the residual stream itself, which is then what it gives.
-    """
+    """The gain of the norm that gives the last hidden states; ones where none does."""
     d_model, device = hidden.shape[-1], hidden.device
-    last = [
-        norm for norm, in_, out in traced if torch.equal(out, hidden) and not _same(in_, last_sum)
-    ]
+    last = [norm for norm, _, out in traced if torch.equal(out, hidden)]
     return measured_gain(last[-1], d_model, device) if last else torch.ones(d_model, device=device)
 
 

@@ -17,7 +17,7 @@ from transformers.activations import ACT2FN
 from pipeline.errors import GatescopeError
 from pipeline.model.info import ModelInfo
 from pipeline.model.memory import fetched
-from pipeline.model.norms import final_gain, find_neighbours
+from pipeline.model.norms import final_gain, find_neighbours, reads_stream
 from pipeline.model.trace import SHORT, Trace, probe_ids, traced_forward
 from pipeline.model.weights import ModelWeights
 
@@ -105,15 +105,25 @@ def probe_weights(body: nn.Module, weights: ModelWeights, info: ModelInfo) -> Tr
     dtype = next(body.parameters()).dtype
     trace = traced_forward(body, weights.mlps, weights.gated, probe_ids(info.d_vocab))
     if not torch.isfinite(trace.last).all():
+        hint = "" if dtype == torch.float32 else ", or try model.dtype=float32"
         raise GatescopeError(
-            f"model.name={info.name}: the hidden states are NaN or infinite on the probe batch; "
-            "check its weights, or try model.dtype=float32"
+            f"model.name={info.name}: {_first_fault(trace, len(weights.mlps))} is NaN or infinite "
+            f"on the probe batch; check the weights from there back{hint}"
         )
     checks = _Checks(info.name, info.architecture, _TOLERANCE[dtype])
     checks.points(weights, trace)
     checks.projections(weights, trace)
     _fill(weights, trace)
     return trace
+
+
+def _first_fault(trace: Trace, n_layers: int) -> str:
+    """Where the first value that is not finite was seen, from the first layer on."""
+    for layer in range(n_layers):
+        for name in ("mlp_in", "gate", "in", "post", "mlp_out"):
+            if not all(torch.isfinite(seen).all() for seen in trace.points.get((layer, name), [])):
+                return f"{name} of layer {layer}"
+    return "the last hidden state"
 
 
 def act_fn_of(trace: Trace) -> str | None:
@@ -132,7 +142,9 @@ def _fill(weights: ModelWeights, trace: Trace) -> None:
         out_scale = float(getattr(mlp.original_component, "down_multiplier", 1.0))
         mlp_in, mlp_out = trace.at(layer, "mlp_in"), trace.at(layer, "mlp_out")
         weights.neighbours[layer] = find_neighbours(mlp_in, mlp_out, trace.norms, out_scale)
-    weights.final_gain = final_gain(trace.last, mlp_in + mlp_out, trace.norms)
+    # After norms of the residual stream the last hidden states are the stream.
+    is_stream = reads_stream(mlp_in, mlp_out, trace.norms)
+    weights.final_gain = final_gain(trace.last, [] if is_stream else trace.norms)
 
 
 @dataclass(frozen=True)
@@ -154,7 +166,7 @@ class _Checks:
     def points(self, weights: ModelWeights, trace: Trace) -> None:
         """Every point was passed once, with as many columns as there are neurons."""
         names = (*_read(weights), "post")
-        for layer, mlp in enumerate(weights.mlps):
+        for layer in range(len(weights.mlps)):
             fired = {
                 name: len(trace.points.get((layer, name), []))
                 for name in (*names, "mlp_in", "mlp_out")
@@ -166,8 +178,7 @@ class _Checks:
                     f"instead of once each; the TransformerLens adapter of {self.architecture} "
                     "does not fit this model, please report it"
                 )
-            with fetched(mlp):
-                shape = (*trace.at(layer, "mlp_in").shape[:-1], len(mlp.W_out))
+            shape = (*trace.at(layer, "mlp_in").shape[:-1], weights.n_neurons(layer))
             seen = {name: tuple(trace.at(layer, name).shape) for name in names}
             if any(found != shape for found in seen.values()):
                 there = " and ".join(f"{name} {found}" for name, found in seen.items())

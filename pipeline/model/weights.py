@@ -85,7 +85,8 @@ class ModelWeights:
 
         Left out is what does not fit the residual stream (OPT-350m projects its embedding), and an
         unembedding that is in no file. Scaling constants (Gemma's and Granite's of the embedding,
-        Cohere's and Granite's of the logits) are left out too: they change no order.
+        Cohere's and Granite's of the logits) are left out too; they change no order. What the
+        centring of a LayerNorm takes away is not taken away, and that may change one.
         """
         assert self.final_gain is not None
         ones = torch.ones_like(self.final_gain)
@@ -93,13 +94,12 @@ class ModelWeights:
         if self.unembedding is not None:
             modules.append(("unembedding", self.unembedding, self.final_gain))
         found: list[TokenRows] = []
-        stored: dict[int, Tensor] = {}
         for name, module, gain in modules:
             with torch.no_grad(), fetched(module):
                 parameter: Any = module.weight
-                # A tied one is kept once.
-                rows = stored.setdefault(id(module.weight), parameter.detach())
-                rows = rows.to(self.device or rows.device)
+                rows = parameter.detach().to(_exact(self.device or parameter.device))
+            if found and torch.equal(rows, found[0].rows):
+                rows = found[0].rows  # tied, which is kept once
             if rows.shape[1] == self.d_model:
                 found.append(TokenRows(name, rows, gain.to(rows.device)))
         return found
@@ -107,10 +107,13 @@ class ModelWeights:
     def _rows(
         self, weight: Float[Tensor, "neuron d_model"], gain: Float[Tensor, " d_model"]
     ) -> Float[Tensor, "neuron d_model"]:
-        device = self.device or weight.device
-        if device.type == "mps":  # which has no float64
-            device = torch.device("cpu")
+        device = _exact(self.device or weight.device)
         return weight.to(device).double() * gain.to(device).double()
+
+
+def _exact(device: torch.device) -> torch.device:
+    """Where float64 is, which mps does not have."""
+    return torch.device("cpu") if device.type == "mps" else device
 
 
 def _shape(out: Any) -> tuple[int, int]:

@@ -36,20 +36,24 @@ _PARAMETER: Final = re.compile(r"(\w+) (\w+) (?:(required)|= (.+?)) \| (.+)")
 _COLUMN: Final = re.compile(r"(\w+) \| (.+)")
 
 
-def _integer(value: Any) -> int:
-    number = int(value) if isinstance(value, str) else operator.index(value)
-    if isinstance(value, bool) or number < 0:
-        raise ValueError
-    return number
+def _integer(least: int) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        number = int(value) if isinstance(value, str) else operator.index(value)
+        if isinstance(value, bool) or number < least:
+            raise ValueError
+        return number
+
+    return read
 
 
-def _number(value: Any) -> float:
-    if isinstance(value, bool):
-        raise ValueError
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError
-    return number
+def _number(is_fit: Callable[[float], bool]) -> Callable[[Any], float]:
+    def read(value: Any) -> float:
+        number = float(value)
+        if isinstance(value, bool) or not (math.isfinite(number) and is_fit(number)):
+            raise ValueError
+        return number
+
+    return read
 
 
 def _text(value: Any) -> str:
@@ -69,8 +73,12 @@ def _one_of(names: tuple[str, ...]) -> Callable[[Any], str]:
 
 # What each kind of parameter takes, in words, and how a value or its text is read.
 _KINDS: Final[dict[str, tuple[str, Callable[[Any], Any]]]] = {
-    "integer": ("a whole number, 0 or more", _integer),
-    "number": ("a finite number", _number),
+    "integer": ("a whole number, 0 or more", _integer(0)),
+    "natural": ("a whole number, 1 or more", _integer(1)),
+    "number": ("a finite number", _number(lambda number: True)),
+    "positive": ("a number above 0", _number(lambda number: number > 0)),
+    "size": ("a number, 0 or more", _number(lambda number: number >= 0)),
+    "share": ("a number from 0 to 1", _number(lambda number: 0 <= number <= 1)),
     "text": ("text", _text),
     "combo": (f"one of {', '.join(COMBO_NAMES)}", _one_of(COMBO_NAMES)),
     "ranking": (f"one of {', '.join(RANKINGS)}", _one_of(RANKINGS)),

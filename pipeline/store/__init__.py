@@ -29,7 +29,6 @@ from pipeline.store.snapshots import (
 )
 from pipeline.store.tables import (
     TokenLists,
-    read_flipped,
     write_layer_summary,
     write_neurons,
     write_vocab,
@@ -60,7 +59,6 @@ __all__ = [
     "now",
     "only_writer",
     "open_layer",
-    "read_flipped",
     "read_manifest",
     "read_status",
     "sweep_snapshots",

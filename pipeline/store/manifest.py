@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.errors import GatescopeError
@@ -10,7 +11,7 @@ from pipeline.schema import TABLES
 from pipeline.status import RunStatus
 from pipeline.store.corpus import CorpusIndex
 from pipeline.store.events import EVENTS
-from pipeline.store.parquet import layer_part
+from pipeline.store.parquet import ends_well, layer_part
 from pipeline.store.place import WORK, Place
 from pipeline.store.snapshots import SNAPSHOTS
 from pipeline.store.writer import LEASE, LOCK
@@ -98,9 +99,16 @@ class RunRecord:
             is_whole = isinstance(n_rows, dict) and n_rows.keys() == set(tables)
             if number.isdecimal() and is_whole:
                 parts = [layer_part(table, int(number)) for table in tables]
-                if all(map(self._place.exists, parts)):
+                if all(map(self._is_whole, parts)):
                     found[int(number)] = n_rows
         return found
+
+    def _is_whole(self, part: str) -> bool:
+        """Whether a part is there and, in a folder, ends as a Parquet file does."""
+        if not self._place.exists(part):
+            return False
+        # What an upload has put at a URL is whole, and to see it would be to fetch it.
+        return not self._place.is_local or ends_well(Path(self._place.address) / part)
 
     def keep_layer(self, layer: int, n_rows: dict[str, int]) -> None:
         """A layer's tables are written, from snapshots that covered every unit."""

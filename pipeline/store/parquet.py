@@ -76,6 +76,15 @@ def open_parquet(path: Path) -> pq.ParquetFile:
     return pq.ParquetFile(path, page_checksum_verification=True)
 
 
+def ends_well(path: Path) -> bool:
+    """Whether a file has the footer that is written last, and is not cut."""
+    try:
+        pq.ParquetFile(path).close()
+    except (OSError, pa.ArrowException):
+        return False
+    return True
+
+
 def damaged_files(place: Place, names: Iterable[str]) -> Iterator[str]:
     """Those of the files, of any tables, that are not as they were written, each with why."""
     for name in names:

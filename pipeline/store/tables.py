@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from pipeline.naming import MATRICES, SIDES, WEIGHTS
 from pipeline.schema import CLASS_COLUMNS, COSINES, LAYERS, NEURONS, VOCAB, WEIGHT_TOKENS
-from pipeline.store.parquet import layer_part, open_parquet, row_groups, write_table
+from pipeline.store.parquet import layer_part, row_groups, write_table
 from pipeline.store.place import Place
 
 # Rows of a row group of the tables that have one row a neuron or token.
@@ -42,13 +42,6 @@ def write_neurons(place: Place, layer: int, columns: Mapping[str, Any]) -> int:
     )
     table = table.select(NEURONS.names).cast(NEURONS)
     return write_table(place, layer_part("neurons", layer), NEURONS, row_groups(table, _ROWS))
-
-
-def read_flipped(place: Place, layer: int) -> Bool[np.ndarray, " neuron"]:
-    """Which neurons of a layer have flipped signs, from its written part of `neurons`."""
-    with place.local(layer_part("neurons", layer)) as path, open_parquet(path) as file:
-        column = file.read(columns=["flipped"])["flipped"]
-    return np.asarray(column.to_numpy(), dtype=bool)
 
 
 def write_layer_summary(

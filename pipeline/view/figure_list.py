@@ -11,12 +11,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.view.visible import visible
+
 if TYPE_CHECKING:
     from pipeline.figures import Written
 
 
 def render_figures(figures: Sequence[Written]) -> RenderableType:
-    """A table for each folder, and a line for what could not be drawn."""
+    """A table for each folder, the command behind it, and a line for what could not be drawn."""
     parts: list[RenderableType] = []
     by_folder: dict[str, list[Written]] = {}
     left_out: dict[tuple[str, ...], list[str]] = {}
@@ -26,25 +28,28 @@ def render_figures(figures: Sequence[Written]) -> RenderableType:
         else:
             by_folder.setdefault(os.fspath(figure.files[0].parent), []).append(figure)
     for folder, drawn in by_folder.items():
-        parts += [Text(), Text(folder, style="bold"), _table(drawn)]
+        parts += [Text(), _line(folder, "bold"), _table(drawn)]
+        command = shlex.join(["gatescope", "query", *drawn[0].sources])
+        parts.append(_line(f"{command} QUERY"))
     if left_out:
         parts.append(Text())
     for (*sources, needs), names in left_out.items():
-        line = f"{', '.join(sources)}: not drawn, as they need {needs}: {', '.join(names)}"
-        parts.append(Text(line))
+        parts.append(
+            _line(f"{', '.join(sources)}: not drawn, as they need {needs}: {', '.join(names)}")
+        )
     return Group(*parts)
+
+
+def _line(text: str, style: str = "") -> Text:
+    # Not folded, so that it can be copied.
+    return Text(visible(text), style=style, no_wrap=True, overflow="ignore")
 
 
 def _table(figures: Sequence[Written]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("figure", no_wrap=True)
-    table.add_column("files", no_wrap=True)
-    table.add_column("its numbers", overflow="fold")
+    for title in ("figure", "files", "QUERY of its numbers"):
+        table.add_column(title, no_wrap=True)
     for figure in figures:
         formats = " ".join(dict.fromkeys(file.suffix for file in figure.files))
-        commands = "\n".join(
-            shlex.join(["gatescope", "query", *figure.sources, query])
-            for query in figure.kind.queries
-        )
-        table.add_row(figure.kind.name, formats, Text(commands))
+        table.add_row(figure.kind.name, formats, "\n".join(figure.kind.queries))
     return table

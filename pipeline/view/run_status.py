@@ -68,6 +68,10 @@ class _Lines:
         self._console.print(status_line(status), highlight=False, markup=False, soft_wrap=True)
 
 
+# What goes layer by layer; the rest token by token.
+_BY_LAYER: Final = {"merging": "Merging", "weights": "Weights"}
+
+
 def duration(seconds: float) -> str:
     """`45 s`, `12 min`, `3 h 20 min`."""
     if seconds < 120:
@@ -82,6 +86,8 @@ def _ago(then: str, now: datetime) -> str:
 
 def _facts(status: RunStatus) -> Iterator[str]:
     """What is to be said beside the bar, the important first."""
+    if status.phase == "weights":  # which has no workers and no snapshots
+        return
     now = datetime.fromisoformat(status.time)
     n_ready = sum(1 for worker in status.workers if worker.node)
     yield f"{n_ready} of {status.n_workers_wanted} workers"
@@ -97,8 +103,9 @@ def _facts(status: RunStatus) -> Iterator[str]:
 
 
 def _progress(status: RunStatus) -> str:
-    if status.phase == "merging":
-        return f"Merging: {status.n_layers_done:,} of {status.n_layers:,} layers"
+    if status.phase in _BY_LAYER:
+        name = _BY_LAYER[status.phase]
+        return f"{name}: {status.n_layers_done:,} of {status.n_layers:,} layers"
     names = {"leaving": "Leaving", "stopped": "Stopped"}
     name = names.get(status.phase, "Scanning")
     share = status.n_tokens_done / max(1, status.n_tokens)
@@ -124,10 +131,9 @@ def status_line(status: RunStatus) -> str:
 
 def render_status(status: RunStatus) -> RenderableType:
     """A bar, the facts, and a line for each worker."""
-    merging = status.phase == "merging"
     total, done = (
         (status.n_layers, status.n_layers_done)
-        if merging
+        if status.phase in _BY_LAYER
         else (status.n_tokens, status.n_tokens_done)
     )
     parts: list[RenderableType] = [

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.naming import COMBO_NAMES
+from pipeline.view.visible import visible
 
 if TYPE_CHECKING:
     from pipeline.query import Check, Query
@@ -46,14 +47,14 @@ def render_weights_summary(
 ) -> RenderableType:
     """What a `gatescope run scan=none` ends with.
 
-    A row holds a layer and its `columns`: cosines, and the shares `enrichment` and `depletion`.
+    A row holds a layer and its `columns`: medians of cosines, the 97.5% quantile of random ones,
+    and the share `orthogonal` of that class.
     """
     model = manifest["model"]
-    shares = ("enrichment", "depletion")
-    title = f"{model['name']}: medians of the cosines, random vectors, shares of two classes"
+    title = f"{model['name']}: medians of the cosines, random vectors (97.5%), orthogonal output"
     cells = {
         row[0]: [
-            _percent(value) if name in shares else "-" if value is None else f"{value:.3f}"
+            _percent(value) if name == "orthogonal" else "-" if value is None else f"{value:.3f}"
             for name, value in zip(columns[1:], row[1:], strict=True)
         ]
         for row in rows
@@ -90,7 +91,7 @@ def _summary(
         table.add_row(str(layer), *cells[layer])
     n_rows = ", ".join(f"{table} {n:,}" for table, n in manifest["tables"].items())
     facts = (Text(made), Text(f"rows: {n_rows}"))
-    return Group(Text(), Text(title, style="bold"), table, Text(), *facts)
+    return Group(Text(), Text(visible(title), style="bold"), table, Text(), *facts)
 
 
 def render_queries(queries: Sequence[Query], datasets: Sequence[str]) -> RenderableType:
@@ -121,7 +122,7 @@ def render_check(check: Check) -> RenderableType:
     line.append("ok    " if check.ok else "FAILED", style="green" if check.ok else "bold red")
     line.append(f" {check.sentence} ")
     line.append(f"({check.n_rows:,})", style="dim")
-    violations = [Text(f"       {violation}") for violation in check.violations]
+    violations = [Text(f"       {visible(violation)}") for violation in check.violations]
     if check.n_violations > len(violations):
         violations.append(Text(f"       and {check.n_violations - len(violations):,} more"))
     return Group(line, *violations)

@@ -7,7 +7,6 @@ and nothing of it is read as rich's markup.
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,37 +22,16 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.naming import COMBO_NAMES
+from pipeline.view.visible import visible
 
 if TYPE_CHECKING:
     from pipeline.query.neuron import Neuron
 
-_SYMBOLS: Final = {"\n": "↵", "\t": "⇥", "\r": "␍", "\x7f": "␡"}
-# Categories of characters without a shape of their own, or with one that moves or hides others.
-_UNSEEN: Final = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 _MARKS: Final = ("»", "«")
 _BETWEEN: Final = "|"
 _PEAK_STYLE: Final = "bold reverse"
 # The widths to which titles and texts of a table are broken, one after the other until it fits.
 _WIDTHS: Final = (60, 30, 16, 12)
-
-
-def visible(text: str) -> str:
-    """`text` on one line without control characters: what acts on a terminal becomes a symbol.
-
-    Newlines become `↵`, other controls their pictures, and bidi controls, zero-width and unassigned
-    characters `<U+202E>`.
-    """
-    return "".join(map(_visible_character, text))
-
-
-def _visible_character(character: str) -> str:
-    if character in _SYMBOLS:
-        return _SYMBOLS[character]
-    if ord(character) < 0x20:
-        return chr(0x2400 + ord(character))
-    if unicodedata.category(character) in _UNSEEN:
-        return f"<U+{ord(character):04X}>"
-    return character
 
 
 def render_neuron(neuron: Neuron, *, ranking: str = "post", n: int = 3) -> RenderableType:
@@ -108,7 +86,7 @@ def _weight_tokens(neuron: Neuron) -> Table:
         lists.setdefault(key, []).append(visible(row["token"]))
     for key, tokens in lists.items():
         shown = Text(_BETWEEN.join(tokens), no_wrap=True, overflow="ellipsis")
-        table.add_row(*map(Text, key), shown)
+        table.add_row(*(Text(visible(part)) for part in key), shown)
     return table
 
 
@@ -124,7 +102,7 @@ def _combinations(neuron: Neuron) -> Table:
         frequency = f"{row['frequency']:.2%}"
         if row["count"] and frequency == "0.00%":
             frequency = "<0.01%"
-        table.add_row(row["combo"], frequency, f"{row['count']:,}", *means)
+        table.add_row(Text(visible(row["combo"])), frequency, f"{row['count']:,}", *means)
     return table
 
 

@@ -71,4 +71,4 @@ def mismatched_cosines(
 
 def _unit(vectors: Float[Tensor, "neuron d_model"]) -> Float[Tensor, "neuron d_model"]:
     norms = vectors.norm(dim=1, keepdim=True)
-    return (vectors / torch.where(norms > 0, norms, 1.0)).float()
+    return vectors.div(torch.where(norms > 0, norms, 1.0)).float()
