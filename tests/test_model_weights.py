@@ -322,14 +322,14 @@ print((peak - few) / 2**20)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="psutil tells shared memory on Linux only")
 def test_a_run_holds_one_layer_and_not_the_model(tmp_path: Path) -> None:
-    for n_layers in (8, 40):
+    for n_layers in (4, 24):
         sizes = {"hidden_size": 512, "intermediate_size": 1024, "num_hidden_layers": n_layers}
         heads = {"num_attention_heads": 4, "num_key_value_heads": 4, "vocab_size": 64}
         config = AutoConfig.for_model("llama", **sizes, **heads)
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
         model.save_pretrained(tmp_path / str(n_layers))
     mib_of_layer = (3 * 512 * 1024 + 4 * 512 * 512) * 4 / 2**20
-    folders = [str(tmp_path / "8"), str(tmp_path / "40")]
+    folders = [str(tmp_path / "4"), str(tmp_path / "24")]
     script = [sys.executable, "-c", _PRIVATE_MEMORY, *folders]
     more = float(subprocess.run(script, capture_output=True, text=True, check=True).stdout)
-    assert more < 32 * mib_of_layer / 4, f"{more:.0f} MiB more for 32 layers of {mib_of_layer:.0f}"
+    assert more < 20 * mib_of_layer / 4, f"{more:.0f} MiB more for 20 layers of {mib_of_layer:.0f}"

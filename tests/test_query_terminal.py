@@ -5,18 +5,21 @@ from __future__ import annotations
 import io
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
-from synthetic import HOSTILE_TOKENS, Synthetic, write_synthetic
+from synthetic import HOSTILE_TOKENS, Synthetic, rewrite, write_synthetic
 
+from pipeline.cli import main
 from pipeline.naming import COMBO_NAMES, RANKINGS
 from pipeline.query import Dataset, Neuron, fetch, open_dataset
-from pipeline.view.terminal import render_neuron, render_table, visible
+from pipeline.view.terminal import render_neuron, render_table
+from pipeline.view.visible import visible
 
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -256,3 +259,36 @@ def test_hostile_texts_in_tables(ds: Dataset) -> None:
 def test_view_needs_no_duckdb_and_no_torch() -> None:
     source = (Path(__file__).parents[1] / "pipeline/view/terminal.py").read_text("utf-8")
     assert not re.search(r"^\s*(import|from) (duckdb|torch|pyarrow)", source, re.MULTILINE)
+
+
+def test_nothing_of_a_hostile_dataset_acts_on_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A dataset from elsewhere may hold anything, in its manifest and in columns of names too."""
+    made = write_synthetic(tmp_path / "ds", model="org/\x1b[31mred[/]", n_neurons=3)
+    escape = "\x1b]0;title\x07[b]"
+
+    def hostile(column: str) -> Callable[[pa.Table], pa.Table]:
+        def changed(table: pa.Table) -> pa.Table:
+            i = table.schema.get_field_index(column)
+            texts = [escape + text for text in table[column].to_pylist()]
+            return table.set_column(i, table.schema.field(i), [texts])
+
+        return changed
+
+    for table, column in (("weight_tokens", "weight"), ("sign_stats", "combo")):
+        rewrite(made.path / f"{table}/layer=0/part-0.parquet", hostile(column))
+    path = str(made.path)
+    for words in (
+        ["show", path, "0.0"],
+        ["show", path, "99.0"],
+        ["query", path, "top_examples", "layer=99", "neuron=0"],
+        ["query", path, "models"],
+        ["query", path, "--sql", "from sign_stats limit 3"],
+        ["verify", path],
+        ["figures", path, "--out", str(tmp_path / "figures")],
+    ):
+        main(words)
+        captured = capsys.readouterr()
+        assert "\x1b" not in captured.out + captured.err, words
+        assert captured.out + captured.err
