@@ -3,7 +3,7 @@
 -- theme: weights
 -- parameter: low share = 0.3 | the first threshold; a cosine on a threshold counts as 0
 -- parameter: high share = 0.7 | the last threshold
--- parameter: step size = 0.1 | from one threshold to the next, 0.001 at least; 0 for the first one alone
+-- parameter: step size = 0.1 | from one to the next, 0.001 at least; 0: the first one alone
 -- column: layer | the layer; null for the neurons of all layers together
 -- column: threshold | the threshold
 -- column: io_class | a class that occurs, the most frequent first

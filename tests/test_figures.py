@@ -250,7 +250,7 @@ def test_few_neurons_of_other_classes_are_shown_by_themselves(tmp_path: Path) ->
     assert (frame(dataset, "neurons")["io_class"] == "orthogonal output").mean() > 0.6
     drawing = drawn(dataset, "class_shares")
     assert len(drawing.axes) == 2
-    assert drawing.axes[1].get_ylabel() == "without orthogonal output"
+    assert drawing.axes[1].get_ylabel() == "share, without\northogonal output"
     assert drawing.axes[1].get_ylim()[1] < 0.5
 
 

@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 from transformers.integrations import accelerate as spreading
 
 from pipeline.config import compose_config
-from pipeline.model import GatedModel
+from pipeline.model import GatedModel, ModelWeights
 from pipeline.scan import memory
 from pipeline.scan.driver import Driver, _Desk
 
@@ -122,13 +122,15 @@ def test_layers_lie_where_transformers_puts_them(
 def stand_in(shape: Shape) -> GatedModel:
     """A model of that shape, as far as memory is concerned."""
     hook = SimpleNamespace(add_hook=lambda hook: None)
-    w_out = torch.empty((shape.d_mlp, shape.d_model), device="meta")
-    mlp = SimpleNamespace(W_out=w_out, hook_pre=hook, hook_pre_linear=hook)
+    down = torch.nn.Linear(shape.d_mlp, shape.d_model, bias=False, device="meta")
+    out = SimpleNamespace(original_component=down)
+    mlp = SimpleNamespace(out=out, W_out=down.weight, hook_pre=hook, hook_pre_linear=hook)
+    nothing = torch.nn.Module()
     return GatedModel(
         name=shape.name,
         revision=None,
         body=torch.nn.Module(),
-        mlps=[mlp],
+        weights=ModelWeights([mlp], gated=True, embedding=nothing, unembedding=None),
         layers=(0,),
         act_fns=[],
         act_fn_name="silu",

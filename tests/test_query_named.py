@@ -116,8 +116,19 @@ def test_mistakes_are_one_line(ds: Dataset, parameters: dict[str, object], messa
 
 
 def test_other_kinds(ds: Dataset) -> None:
-    with pytest.raises(GatescopeError, match=r"^max_frequency=.much. does not fit: give a finite"):
+    with pytest.raises(GatescopeError, match=r"^max_frequency=.much. does not fit: give a number"):
         ds.query("rare_combinations", max_frequency="much")
+    for query, name, value, takes in (
+        ("rare_combinations", "max_frequency", 1.5, "a number from 0 to 1"),
+        ("class_shares_by_threshold", "low", -0.5, "a number from 0 to 1"),
+        ("class_shares_by_threshold", "step", -0.1, "a number, 0 or more"),
+        ("correlations", "z", 0, "a number above 0"),
+        ("correlations", "z", float("nan"), "a number above 0"),
+        ("frequency_distribution", "bins", 0, "a whole number, 1 or more"),
+        ("unexpected_signs", "min_cosine", float("inf"), "a finite number"),
+    ):
+        with pytest.raises(GatescopeError, match=f"^{name}=.* does not fit: give {takes}$"):
+            ds.query(query, **{name: value})
     with pytest.raises(GatescopeError, match=r"token=3 does not fit: give text$"):
         ds.query("neurons_by_token", token=3)
     with pytest.raises(GatescopeError, match=r"did you mean sign_frequencies or .*\? there are: "):

@@ -174,7 +174,7 @@ def test_the_list_says_what_every_query_asks_and_takes() -> None:
         assert f"{query.usage} {query.question}" in text
         for parameter in query.parameters:
             assert f"{parameter.kind.upper()} {parameter.takes}" in text
-    assert "gatescope query outputs/one 'my models/two' cosine_vs_gate_frequency" in text
+    assert "gatescope query outputs/one 'my models/two' median_cosines_by_layer" in text
     themes = [line for line in lines if line and not line.startswith((" ", "Next"))]
     assert themes == [*dict.fromkeys(q.theme for q in load_queries().values()), themes[-1]]
 

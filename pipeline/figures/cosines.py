@@ -51,8 +51,8 @@ def scatter_by_layer(subject: Subject, cosines: Numbers, randomness: Numbers) ->
     of_layer = {layer: cosines.of("layer", layer) for layer in layers}
     drawing, panels = layer_panels(
         f"{subject.label}: cosines of the weights by layer",
-        f"{neurons(len(cosines))} {in_layers(len(layers))}; grey: where random vectors lie (95%); "
-        f"dotted: the classes' threshold {subject.threshold:g}",
+        f"{neurons(len(cosines))} {in_layers(len(layers))}; grey: 95% of random vectors, square: "
+        f"both; dotted: threshold {subject.threshold:g}",
         [f"layer {layer}, n = {len(of_layer[layer]):,}" for layer in layers],
         ratio=1.0,
         x_label=COS_IN_OUT,
@@ -122,8 +122,8 @@ def boxen_by_layer(subject: Subject, quantiles: Numbers, randomness: Numbers) ->
     deepest = quantiles["probability"].min()
     drawing, panels = page(
         f"{subject.label}: distribution of the cosines by layer",
-        f"{neurons(n)} {in_layers(len(layers))}; line: median; boxes: the middle 1/2, 3/4, ... "
-        f"{1 - 2 * deepest:.1%} of them; grey: random vectors (95%)",
+        f"{neurons(n)} {in_layers(len(layers))}; line: median; {_extent(deepest)}; "
+        "grey: random vectors (95%)",
         height=3.4 if len(shown) == 1 else 1.75,
         rows=len(shown),
         between=(0.0, 0.16),
@@ -142,6 +142,14 @@ def boxen_by_layer(subject: Subject, quantiles: Numbers, randomness: Numbers) ->
         axes.set_ylabel(_COSINES[cosine])
     panels[-1].set_xlabel("layer")
     return drawing
+
+
+def _extent(deepest: float) -> str:
+    """What the boxes hold, from the middle half to what lies between the deepest quantiles."""
+    if deepest >= 0.25:
+        return "box: the middle half"
+    between = ", 3/4, ..." if deepest < 0.125 else ""
+    return f"boxes: the middle 1/2{between} {1 - 2 * deepest:.1%} of them"
 
 
 def _told_by_enough(quantiles: Numbers) -> Numbers:

@@ -78,7 +78,7 @@ def output_norm(subject: Subject, points: Numbers) -> Drawing:
     drawing, panels = page(
         f"{subject.label}: frequency against output norm",
         f"{neurons(len(np.unique(points['layer'] * 2.0**32 + points['neuron'])))} "
-        f"{in_layers(n_layers)}, each where it has the combination; bright: many neurons",
+        f"{in_layers(n_layers)}, each where the combination occurs and writes; bright: many",
         height=2.35,
         rows=2,
         columns=2,

@@ -17,7 +17,7 @@ from pipeline.view.visible import visible
 if TYPE_CHECKING:
     from pipeline.query import Check, Query
 
-_EXAMPLE: Final = "cosine_vs_gate_frequency"
+_EXAMPLE: Final = "median_cosines_by_layer"
 # Layers of a summary before the middle ones are left out.
 _MOST_LAYERS: Final = 12
 
