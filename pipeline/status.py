@@ -30,20 +30,21 @@ class RunStatus:
     phase: str
     host: str
     pid: int
-    n_units: int
-    n_units_done: int
-    n_units_kept: int
-    n_tokens: int
-    n_tokens_done: int
-    tokens_per_s: float
-    seconds_left: float | None
     n_layers: int
     n_layers_done: int
-    workers: tuple[WorkerStatus, ...]
-    n_workers_wanted: int
-    n_workers_lost: int
-    n_units_again: int
-    last_snapshot: str | None
+    # Of a scan; a run without one has none of it.
+    n_units: int = 0
+    n_units_done: int = 0
+    n_units_kept: int = 0
+    n_tokens: int = 0
+    n_tokens_done: int = 0
+    tokens_per_s: float = 0.0
+    seconds_left: float | None = None
+    workers: tuple[WorkerStatus, ...] = ()
+    n_workers_wanted: int = 1
+    n_workers_lost: int = 0
+    n_units_again: int = 0
+    last_snapshot: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As written to the output place."""
