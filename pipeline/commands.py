@@ -6,7 +6,7 @@ import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 
@@ -15,6 +15,10 @@ from pipeline.errors import GatescopeError
 
 if TYPE_CHECKING:
     from pipeline.query import Activations, Check, Dataset
+
+
+# Rows of a result that a person reads in a terminal; a table takes a second for a thousand.
+_MOST_ROWS: Final = 1000
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
@@ -76,10 +80,21 @@ def query(options: argparse.Namespace, console: Console) -> int:
             return 0
         for note in opened.notes(statement):
             say(console, f"Note: {note}")
-        if options.format == "table":
-            out.print(render_table(*fetch(relation)))
-        else:
-            write_result(relation, options.format, sys.stdout.buffer)
+        try:
+            if options.format == "table":
+                columns, rows = fetch(relation, _MOST_ROWS + 1)
+                out.print(render_table(columns, rows[:_MOST_ROWS]))
+                if len(rows) > _MOST_ROWS:
+                    say(out, f"... the first {_MOST_ROWS:,} rows; --format csv gives all")
+            else:
+                write_result(relation, options.format, sys.stdout.buffer)
+            sys.stdout.flush()
+        except BrokenPipeError:  # a reader that has seen enough
+            raise
+        except OSError as error:
+            raise GatescopeError(
+                f"query: the result cannot be written ({error.strerror or error}); give it room"
+            ) from error
     return 0
 
 
@@ -111,6 +126,8 @@ def figures(options: argparse.Namespace, console: Console) -> int:
     from pipeline.view.figure_list import render_figures
     from pipeline.view.progress import progress
 
+    if not options.out.strip():
+        raise GatescopeError("figures: --out is empty: give a folder, or leave it out")
     if "://" in options.out:
         raise GatescopeError(f"figures: --out {options.out} is a URL: give a folder, and copy that")
     made = []

@@ -250,7 +250,7 @@ def test_few_neurons_of_other_classes_are_shown_by_themselves(tmp_path: Path) ->
     assert (frame(dataset, "neurons")["io_class"] == "orthogonal output").mean() > 0.6
     drawing = drawn(dataset, "class_shares")
     assert len(drawing.axes) == 2
-    assert drawing.axes[1].get_ylabel() == "share, without\northogonal output"
+    assert drawing.axes[1].get_ylabel() == "share of the others"
     assert drawing.axes[1].get_ylim()[1] < 0.5
 
 
@@ -646,6 +646,8 @@ def test_the_command(
     assert (out / "a-b/class_shares.pdf").exists()
     assert (out / "v/cosine_boxen.png").exists()
     assert (out / "median_cosine_by_depth.csv").exists()
+    assert main(["figures", "gated", "--out", ""]) == 2
+    assert "--out is empty" in capsys.readouterr().err
     assert main(["figures", "gated", "--out", "s3://bucket/figures"]) == 2
     assert "--out s3://bucket/figures is a URL" in capsys.readouterr().err
     assert main(["figures", str(tmp_path / "nowhere")]) == 2

@@ -431,3 +431,21 @@ def test_they_close_together(made: list[Synthetic]) -> None:
         several.table("neurons")
     with pytest.raises(GatescopeError, match="closed"):
         several.datasets["org/a"].table("neurons")
+
+
+def test_classes_by_different_thresholds_are_pointed_out(tmp_path: Path) -> None:
+    paths = [
+        write_synthetic(tmp_path / str(t), model=f"org/{t}", threshold=t).path for t in (0.5, 0.3)
+    ]
+    note = "the classes are not by the same threshold of the cosines: org/0.5 0.5, org/0.3 0.3"
+    with open_dataset(paths) as different:
+        assert different.notes("from neuron_summary") == [note]
+        assert different.notes("from vocab") == []
+    with open_dataset([paths[0], paths[0]]) as same:
+        assert same.notes("from neurons") == []
+
+
+@pytest.mark.parametrize("source", ["", " "])
+def test_what_is_no_place(source: str, tmp_path: Path) -> None:
+    with pytest.raises(GatescopeError, match=r"is no place of a dataset: give a folder"):
+        open_dataset([write_synthetic(tmp_path / "ds").path, source])

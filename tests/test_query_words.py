@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -190,3 +192,30 @@ def test_the_list_of_several(places: tuple[str, str], capsys: pytest.CaptureFixt
     printed = capsys.readouterr().out
     assert all(name in printed for name in load_queries())
     assert Path(places[1]).name in printed
+
+
+def test_a_parameter_that_is_given_twice(places: tuple[str, str]) -> None:
+    assert main(["query", places[0], "rare_combinations", "n=1", "n=2"]) == 2
+
+
+def test_a_long_answer_is_cut_for_the_terminal_alone(
+    places: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "select unnest(range(1500)) as i"
+    assert main(["query", places[0], "--sql", rows]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-2].split() == ["999"]
+    assert printed[-1] == "... the first 1,000 rows; --format csv gives all"
+    assert main(["query", places[0], "--sql", "select unnest(range(1000)) as i"]) == 0
+    assert "first" not in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("format_", ["table", "csv", "json", "parquet"])
+def test_a_result_for_which_there_is_no_room(places: tuple[str, str], format_: str) -> None:
+    command = [sys.executable, "-m", "pipeline", "query", places[0], "models", "--format", format_]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("gatescope: query: the result cannot be written (No space left")
+    assert "Traceback" not in ended.stderr

@@ -42,8 +42,8 @@ _GRID: Final = 128
 # No panel is higher, however wide the page leaves it.
 _HIGHEST: Final = 3.8
 # Layers up to which there are so many panels side by side.
-_SIDE_BY_SIDE: Final = ((3, 3), (4, 2), (9, 3), (16, 4), (40, 5))
-_MOST_SIDE_BY_SIDE: Final = 6
+_SIDE_BY_SIDE: Final = ((3, 3), (4, 2), (9, 3), (16, 4))
+_MOST_SIDE_BY_SIDE: Final = 5
 
 COS_IN_OUT: Final = r"$\cos(w_\mathrm{in}, w_\mathrm{out})$"
 COS_GATE_OUT: Final = r"$\cos(w_\mathrm{gate}, w_\mathrm{out})$"

@@ -55,7 +55,7 @@ def shares_by_layer(subject: Subject, classes: Numbers) -> Drawing:
     panels[0].set_ylim(0, 1)
     if has_few:
         _stack(panels[1], classes, layers, others)
-        panels[1].set_ylabel(f"share, without\n{_ORTHOGONAL}")
+        panels[1].set_ylabel("share of the others")
     panels[0].set_ylabel("share of the layer's neurons")
     panels[-1].set_xlim(min(layers) - 0.7, max(layers) + 0.7)
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=16, min_n_ticks=1))

@@ -24,12 +24,16 @@ _FORMATS: Final[dict[str, dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Written:
-    """A figure of the datasets at `sources`: its files, or what it `needs` and they have not."""
+    """A figure of the datasets at `sources`: its files, or what it `needs` and they have not.
+
+    Then `older` is the folder where one lies that was drawn before, of another dataset.
+    """
 
     kind: FigureKind
     sources: tuple[str, ...]
     files: tuple[Path, ...]
     needs: str | None = None
+    older: Path | None = None
 
 
 def count_figures(sources: Sequence[str]) -> int:
@@ -63,7 +67,8 @@ def _written(
     try:
         drawing = draw(dataset, kind.name)
     except NothingToDraw as error:
-        return Written(kind, sources, (), error.needs)
+        there = (folder / f"{kind.name}.png").exists()
+        return Written(kind, sources, (), error.needs, folder if there else None)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return Written(kind, sources, tuple(_save(drawing, folder / kind.name)))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from pipeline.figures.canvas import Drawing, cloud, page, percent
@@ -93,8 +93,11 @@ def output_norm(subject: Subject, points: Numbers) -> Drawing:
         axes.set_yscale("log")
         cloud(axes, of_combo["frequency"], of_combo["mean_output_norm"], log=True)
         axes.set_title(f"{combo}, n = {len(of_combo):,}", loc="left")
-    for axis in (panels[0].xaxis, panels[0].yaxis):
-        _show_a_decade(axis)
+    for axis, column in (("x", "frequency"), ("y", "mean_output_norm")):
+        if len(points):
+            panels[0].set(**{f"{axis}lim": _decades(points[column])})
+        for axes in panels:
+            getattr(axes, f"{axis}axis").set_minor_formatter(NullFormatter())
     for axes in panels[2:]:
         axes.set_xlabel("frequency (share of tokens)")
     for axes in panels[::2]:
@@ -102,9 +105,8 @@ def output_norm(subject: Subject, points: Numbers) -> Drawing:
     return drawing
 
 
-def _show_a_decade(axis: Axis) -> None:
-    """One at least, that there is a tick with a short label."""
-    low, high = axis.get_view_interval()
+def _decades(values: Float[np.ndarray, " point"]) -> tuple[float, float]:
+    """Limits around positive values, with a power of ten in between, which has a label."""
+    low, high = float(values.min()) / 1.4, float(values.max()) * 1.4
     missing = max(10 * low / high, 1.0) ** 0.5
-    axis.set_view_interval(low / missing, high * missing, ignore=True)
-    axis.set_minor_formatter(NullFormatter())
+    return low / missing, high * missing

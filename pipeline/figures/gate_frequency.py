@@ -73,7 +73,7 @@ def _paint(axes: Axes, points: Numbers, limit: float) -> None:
 def _correlation(row: Numbers) -> str:
     r = float(row["pearson"][0])
     if np.isnan(r):
-        return "Pearson r undefined, as one of the two is constant"
+        return "Pearson r undefined (fewer than two neurons, or all the same)"
     return f"Pearson {_short(row)} (95% interval)"
 
 

@@ -36,10 +36,14 @@ _PARAMETER: Final = re.compile(r"(\w+) (\w+) (?:(required)|= (.+?)) \| (.+)")
 _COLUMN: Final = re.compile(r"(\w+) \| (.+)")
 
 
+# More rows than any table has, and no larger than what DuckDB adds up without care.
+_MOST: Final = 10**9
+
+
 def _integer(least: int) -> Callable[[Any], int]:
     def read(value: Any) -> int:
         number = int(value) if isinstance(value, str) else operator.index(value)
-        if isinstance(value, bool) or number < least:
+        if isinstance(value, bool) or not least <= number <= _MOST:
             raise ValueError
         return number
 
@@ -73,8 +77,8 @@ def _one_of(names: tuple[str, ...]) -> Callable[[Any], str]:
 
 # What each kind of parameter takes, in words, and how a value or its text is read.
 _KINDS: Final[dict[str, tuple[str, Callable[[Any], Any]]]] = {
-    "integer": ("a whole number, 0 or more", _integer(0)),
-    "natural": ("a whole number, 1 or more", _integer(1)),
+    "integer": (f"a whole number from 0 to {_MOST}", _integer(0)),
+    "natural": (f"a whole number from 1 to {_MOST}", _integer(1)),
     "number": ("a finite number", _number(lambda number: True)),
     "positive": ("a number above 0", _number(lambda number: number > 0)),
     "size": ("a number, 0 or more", _number(lambda number: number >= 0)),

@@ -73,5 +73,16 @@ class Datasets(Opened):
         return self.datasets[model].neuron(layer, neuron)
 
     def notes(self, statement: str) -> list[str]:
-        """What a person should know of the result: the tables that a dataset does not have."""
-        return [note for dataset in self.datasets.values() for note in dataset.notes(statement)]
+        """What a person should know of the result.
+
+        The tables that a dataset does not have, and classes by more than one threshold.
+        """
+        notes = [note for dataset in self.datasets.values() for note in dataset.notes(statement)]
+        thresholds = {
+            model: ((dataset.manifest.get("config") or {}).get("weights") or {}).get("threshold")
+            for model, dataset in self.datasets.items()
+        }
+        if len(set(thresholds.values())) > 1 and "neurons" in self._database.tables_read(statement):
+            each = ", ".join(f"{model} {threshold}" for model, threshold in thresholds.items())
+            notes.append(f"the classes are not by the same threshold of the cosines: {each}")
+        return notes

@@ -57,6 +57,10 @@ def find_source(source: str | os.PathLike[str]) -> Source:
 
     Raises GatescopeError where there is none, or none that is complete.
     """
+    if not isinstance(source, str | os.PathLike) or not os.fspath(source).strip():
+        raise GatescopeError(
+            f"{source!r} is no place of a dataset: give a folder, a URL or a Hub id"
+        )
     name = os.fspath(source)
     url = _url(name)
     # Backends raise what they like (httpx's errors are no OSError); all mean that it can't be read.

@@ -52,5 +52,7 @@ def _parameters(words: Sequence[str]) -> dict[str, str]:
         name, equals, value = word.partition("=")
         if not equals or not name:
             raise GatescopeError(f"query parameter {word!r} is not PARAMETER=VALUE: write n=5")
+        if name in pairs:
+            raise GatescopeError(f"query parameter {name} is given twice: give it once")
         pairs[name] = value
     return pairs

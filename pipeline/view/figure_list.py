@@ -37,6 +37,8 @@ def render_figures(figures: Sequence[Written]) -> RenderableType:
         parts.append(
             _line(f"{', '.join(sources)}: not drawn, as they need {needs}: {', '.join(names)}")
         )
+    older = sorted({os.fspath(figure.older) for figure in figures if figure.older is not None})
+    parts += [_line(f"{folder}: holds such figures of another dataset") for folder in older]
     return Group(*parts)
 
 
