@@ -449,3 +449,13 @@ def test_classes_by_different_thresholds_are_pointed_out(tmp_path: Path) -> None
 def test_what_is_no_place(source: str, tmp_path: Path) -> None:
     with pytest.raises(GatescopeError, match=r"is no place of a dataset: give a folder"):
         open_dataset([write_synthetic(tmp_path / "ds").path, source])
+
+
+def test_a_layer_that_is_gone_is_pointed_out(tmp_path: Path) -> None:
+    made = write_synthetic(tmp_path / "ds", layers=(0, 3, 5))
+    (made.path / "neurons/layer=3/part-0.parquet").unlink()
+    wanted = f"{made.path} lacks layer 3 of neurons, which its manifest names: `gatescope verify`"
+    with open_dataset(made.path) as alone, open_dataset([made.path, made.path]) as twice:
+        assert [note[: len(wanted)] for note in alone.notes("from neuron_summary")] == [wanted]
+        assert alone.notes("from sign_stats") == []
+        assert len(twice.notes("from neurons")) == 2

@@ -18,6 +18,7 @@ from pipeline.query.neuron import Neuron
 from pipeline.query.opened import Opened
 from pipeline.query.readonly import unknown, user_errors
 from pipeline.query.source import Source
+from pipeline.schema import LAYER_TABLES
 
 
 class Dataset(Opened):
@@ -77,13 +78,25 @@ class Dataset(Opened):
             self._require_neuron(values["layer"], values.get("neuron"))
 
     def notes(self, statement: str) -> list[str]:
-        """What a person should know of the result: the tables that the dataset does not have."""
+        """What a person should know of the result: tables and layers that are not there."""
         read = self._database.tables_read(statement)
         absent = [table for table in self.source.absent if table in read]
         scan = (self.manifest.get("config") or {}).get("scan") or {}
         why = "it was made with scan=none" if scan.get("name") == "none" else "none was written"
         note = f"{self.source.name} has no {', '.join(absent)} ({why}); what depends on it is empty"
-        return [note] if absent else []
+        return ([note] if absent else []) + [
+            f"{self.source.name} lacks layer {', '.join(map(str, layers))} of {table}, which its "
+            "manifest names: `gatescope verify` says what else; fetch or write the dataset again"
+            for table in LAYER_TABLES
+            if table in read and (layers := self._missing_layers(table))
+        ]
+
+    def _missing_layers(self, table: str) -> list[int]:
+        """Layers that the manifest names and that a table, which has others, has no file of."""
+        named = (self.manifest.get("model") or {}).get("layers") or []
+        if table not in self.source.files:
+            return []
+        return [layer for layer in named if not self.source.layer_files(table, layer)]
 
     def neuron(self, layer: SupportsIndex, neuron: SupportsIndex) -> Neuron:
         """One neuron with all that is known of it; reads its layer's partitions only.
