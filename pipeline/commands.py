@@ -53,12 +53,6 @@ def status(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _opened(source: str) -> Dataset:
-    from pipeline.query import open_dataset
-
-    return open_dataset(source)
-
-
 def query(options: argparse.Namespace, console: Console) -> int:
     """`gatescope query`: the named queries, or the result of one, or of SQL."""
     from pipeline.query import fetch, load_queries, open_dataset, sorted_words, write_result
@@ -101,6 +95,7 @@ def query(options: argparse.Namespace, console: Console) -> int:
 def show(options: argparse.Namespace, console: Console) -> int:
     """`gatescope show`: one neuron."""
     from pipeline.naming import RANKINGS
+    from pipeline.query import open_dataset
     from pipeline.view.terminal import render_neuron
 
     layer, dot, neuron = options.neuron.partition(".")
@@ -114,7 +109,7 @@ def show(options: argparse.Namespace, console: Console) -> int:
         )
     if options.n < 0:
         raise GatescopeError(f"show: -n {options.n} is negative: give 0 or more")
-    with _opened(options.dataset) as dataset:
+    with open_dataset(options.dataset) as dataset:
         found = dataset.neuron(int(layer), int(neuron))
     results().print(render_neuron(found, ranking=options.ranking, n=options.n))
     return 0
@@ -142,14 +137,14 @@ def figures(options: argparse.Namespace, console: Console) -> int:
 
 def verify(options: argparse.Namespace, console: Console) -> int:
     """`gatescope verify`: a line for each invariant; gives 1 where any is violated."""
-    from pipeline.query import check_invariants, check_rerun
+    from pipeline.query import check_invariants, check_rerun, open_dataset
     from pipeline.view.summary import render_check
 
     if options.rerun < 0:
         raise GatescopeError(f"verify: --rerun {options.rerun} is negative: give 0 or more")
     out = results()
     n_failed = 0
-    with _opened(options.dataset) as dataset:
+    with open_dataset(options.dataset) as dataset:
         if options.rerun and "examples" in dataset.source.absent:
             raise GatescopeError(
                 f"verify: {options.dataset} has no examples to run again; leave --rerun out"

@@ -1,6 +1,7 @@
 -- name: class_against_baseline
 -- question: How do the neurons of a class differ from others of the same layers and gate frequency?
 -- theme: weights and activations
+-- uses: frequency_matched_baseline
 -- parameter: io_class io_class required | the class
 -- parameter: width size = 0.02 | width of the bins of gate frequency; 0: of equal frequency only
 -- parameter: seed integer = 0 | another seed gives another random pairing
@@ -20,34 +21,10 @@ with outputs as (
     group by layer, neuron
 ),
 
--- The pairs of frequency_matched_baseline.
-binned as (
-    select
-        *,
-        io_class = $io_class as is_wanted,
-        if(
-            $width > 0, floor(gate_positive_frequency / $width), gate_positive_frequency
-        ) as bin
-    from neuron_summary
-    where isfinite(gate_positive_frequency)
-),
-
-ordered as (
-    select
-        *,
-        row_number() over (
-            partition by layer, bin, is_wanted
-            order by md5($seed || '/' || layer || '/' || neuron), neuron
-        ) as place
-    from binned
-),
-
 described as (
     select
         o.layer,
-        o.bin,
-        o.place,
-        o.is_wanted,
+        o.neuron,
         unnest(
             [
                 {'quantity': 'cos_gate_in', 'x': o.cos_gate_in},
@@ -67,7 +44,7 @@ described as (
             ],
             recursive := true
         )
-    from ordered as o
+    from neuron_summary as o
     left join outputs as p on o.layer = p.layer and o.neuron = p.neuron
 ),
 
@@ -77,15 +54,13 @@ pairs as (
         a.x,
         b.x as y,
         isfinite(a.x) and isfinite(b.x) as is_pair
-    from described as a
+    from frequency_matched_baseline as m
+    inner join described as a on m.layer = a.layer and m.neuron = a.neuron
     left join described as b
         on
-            a.layer = b.layer
-            and a.bin = b.bin
-            and a.place = b.place
+            m.layer = b.layer
+            and m.baseline_neuron = b.neuron
             and a.quantity = b.quantity
-            and not b.is_wanted
-    where a.is_wanted
 )
 
 select

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 from synthetic import write_synthetic
@@ -220,3 +221,17 @@ def test_hostile_tokens_are_found(ds: Dataset) -> None:
         if rows:
             return
     raise AssertionError("the hostile token is the peak of no example: choose another seed")
+
+
+def test_a_query_reads_another_one_as_a_table(tmp_path: Path) -> None:
+    header = "-- name: {0}\n-- question: {0}?\n-- theme: t\n"
+    parameter = "-- parameter: n integer = 3 | rows\n-- column: i | a number\n"
+    one, two = tmp_path / "one.sql", tmp_path / "two.sql"
+    one.write_text(f"{header.format('one')}{parameter}select unnest(range($n)) as i\n")
+    two.write_text(f"{header.format('two')}-- uses: one\n{parameter}select i + 1 as i from one\n")
+    both = load_queries(tmp_path)
+    found = duckdb.sql(both["two"].sql, params={"n": 4}).fetchall()
+    assert found == [(1,), (2,), (3,), (4,)]
+    one.unlink()
+    with pytest.raises(ValueError, match=r"two\.sql: uses one, and there is no one\.sql beside it"):
+        load_queries(tmp_path)

@@ -198,13 +198,6 @@ def scan_of(source: Source, table: str, layer: int | None = None) -> str:
     return f"read_parquet([{files}], hive_partitioning = true, hive_types = {{'layer': integer}})"
 
 
-def with_tables(statement: str, tables: Mapping[str, str]) -> str:
-    """A select that sees other tables under some names; `tables` maps a name to a select."""
-    # Not materialized, so that conditions reach the files.
-    named = ", ".join(f'"{name}" as not materialized ({sql})' for name, sql in tables.items())
-    return f"with {named}\nselect * from (\n{statement}\n)" if tables else statement
-
-
 def _no_rows(table: str) -> str:
     fields = SCHEMAS[table]
     columns = ", ".join(f'null::{duckdb_type(str(f.type))} as "{f.name}"' for f in fields)

@@ -12,8 +12,8 @@ import duckdb
 import numpy as np
 
 from pipeline.errors import GatescopeError
-from pipeline.query.database import JOINED, Database, quoted, scan_of, with_tables
-from pipeline.query.named import Query
+from pipeline.query.database import JOINED, Database, quoted, scan_of
+from pipeline.query.named import Query, with_tables
 from pipeline.query.neuron import Neuron
 from pipeline.query.opened import Opened
 from pipeline.query.readonly import unknown, user_errors

@@ -10,6 +10,7 @@
 
 Such a query is about one dataset, and of several it is run in each. With `-- scope: models` it is
 run once over all of them: its tables have a column `model`, and `models` has a row for each.
+With `-- uses: NAME` the query of that name is a table to it, of the same parameters.
 A default is written as JSON. Values reach DuckDB as prepared parameters (`$layer`), never as text.
 """
 
@@ -31,7 +32,7 @@ from pipeline.query.readonly import unknown
 from pipeline.schema import COSINES
 from pipeline.shipped import QUERIES
 
-_LINE: Final = re.compile(r"-- (name|question|theme|scope|parameter|column): (.+)")
+_LINE: Final = re.compile(r"-- (name|question|theme|scope|uses|parameter|column): (.+)")
 _PARAMETER: Final = re.compile(r"(\w+) (\w+) (?:(required)|= (.+?)) \| (.+)")
 _COLUMN: Final = re.compile(r"(\w+) \| (.+)")
 
@@ -207,8 +208,19 @@ def parse_query(text: str, path: Path) -> Query:
         scope="models" if "scope" in found else "dataset",
         parameters=tuple(_parameter(line, path) for line in found.get("parameter", [])),
         columns=tuple(_column(line, path) for line in found.get("column", [])),
-        sql="\n".join(lines[n_header:]) + "\n",
+        sql=with_tables("\n".join(lines[n_header:]) + "\n", _used(found.get("uses", []), path)),
     )
+
+
+def _used(names: list[str], path: Path) -> dict[str, str]:
+    """The SQL of the queries beside that of `path` which it reads as tables."""
+    used = {}
+    for name in names:
+        other = path.with_name(f"{name}.sql")
+        if not other.exists():
+            raise ValueError(f"{path}: uses {name}, and there is no {other.name} beside it")
+        used[name] = parse_query(other.read_text("utf-8"), other).sql
+    return used
 
 
 def _parameter(line: str, path: Path) -> Parameter:
@@ -226,6 +238,13 @@ def _column(line: str, path: Path) -> Column:
     if match is None:
         raise ValueError(f"{path}: not `name | meaning`: {line}")
     return Column(match[1], match[2])
+
+
+def with_tables(statement: str, tables: Mapping[str, str]) -> str:
+    """A select that sees other tables under some names; `tables` maps a name to a select."""
+    # Not materialized, so that conditions reach the files.
+    named = ", ".join(f'"{name}" as not materialized ({sql})' for name, sql in tables.items())
+    return f"with {named}\nselect * from (\n{statement}\n)" if tables else statement
 
 
 def load_queries(folder: Path = QUERIES) -> dict[str, Query]:

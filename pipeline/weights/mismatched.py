@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 # All pairs of a layer with at most so many neurons are looked at: 67 million cosines.
-EXACT_UP_TO: Final = 8192
+_EXACT_UP_TO: Final = 8192
 # Neurons of a group of a sample, each of which is paired with the others, and how often all neurons
 # are put into groups: 15 million pairs of 14,336 neurons.
 _GROUP: Final = 256
@@ -40,7 +40,6 @@ class Mismatched:
 def mismatched_cosines(
     one: Float[Tensor, "neuron d_model"],
     other: Float[Tensor, "neuron d_model"],
-    exact_up_to: int = EXACT_UP_TO,
 ) -> Mismatched:
     """The quantiles of cos(one[n1], other[n2]) over n1 != n2, linear between the nearest two.
 
@@ -52,7 +51,7 @@ def mismatched_cosines(
     if n < 2:
         return Mismatched(None, None, 0, 0.0)
     one, other = _unit(one), _unit(other)
-    if n <= exact_up_to:
+    if n <= _EXACT_UP_TO:
         cosines = _off_diagonal(one @ other.T)
         low, high = np.quantile(cosines, _QUANTILES, overwrite_input=True)
         return Mismatched(float(low), float(high), n * (n - 1), 0.0)
