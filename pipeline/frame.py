@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,6 +34,14 @@ def sole_writer(
             )
         record.sweep()
         yield guard
+
+
+def total_rows(of_layers: Mapping[int, Mapping[str, int]]) -> dict[str, int]:
+    """The rows of each table, of all layers whose tables are written."""
+    total: Counter[str] = Counter()
+    for n_rows in of_layers.values():
+        total.update(n_rows)
+    return dict(total)
 
 
 def finish(

@@ -7,7 +7,6 @@ there.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,9 @@ from pipeline.config import RunConfig, differences, scan_settings
 from pipeline.console import say
 from pipeline.errors import GatescopeError
 from pipeline.fingerprint import folder_digest
-from pipeline.frame import finish, sole_writer
+from pipeline.frame import finish, sole_writer, total_rows
 from pipeline.model import inspect_model, load_tokenizer, weights_dtype
-from pipeline.scan import Driver, Totals
+from pipeline.scan import Totals
 from pipeline.stages import (
     hire,
     make_corpus,
@@ -75,7 +74,7 @@ def run(config: RunConfig, console: Console) -> RunResult:
         settings["model.resolved_dtype"] = weights_dtype(config.model)
         if begun is not None:
             _refuse_differences(place, begun, settings, "an unfinished run")
-        manifest = run_weights(config, place, record, settings, info, tokenizer, console)
+        manifest = run_weights(config, place, record, begun, settings, info, tokenizer, console)
         _clear(record, console)
         return RunResult(manifest, already_complete=False)
     with told_to_leave() as leave, hire(workers_config(config, info, place), console) as team:
@@ -106,7 +105,11 @@ def run(config: RunConfig, console: Console) -> RunResult:
                 events.flush()
             # Nobody has files open there when the work folder goes.
             team.close()
-            n_rows = {"corpus": corpus.n_examples, "vocab": n_vocab, **_rows(driver)}
+            n_rows = {
+                "corpus": corpus.n_examples,
+                "vocab": n_vocab,
+                **total_rows(driver.layers.written),
+            }
             said = {
                 "corpus": {
                     "name": config.corpus.name,
@@ -136,14 +139,6 @@ def _clear(record: RunRecord, console: Console) -> None:
         record.clear()
     except GatescopeError as error:
         note(console, str(error))
-
-
-def _rows(driver: Driver) -> dict[str, int]:
-    """Rows of the tables that have a part for each layer."""
-    n_rows: Counter[str] = Counter()
-    for of_layer in driver.layers.written.values():
-        n_rows.update(of_layer)
-    return dict(n_rows)
 
 
 def _scan_facts(totals: Totals) -> dict[str, Any]:

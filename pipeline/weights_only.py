@@ -6,7 +6,6 @@ import os
 import socket
 import threading
 import time
-from collections import Counter
 from contextlib import ExitStack
 from typing import Any
 
@@ -15,7 +14,7 @@ from rich.console import Console
 from pipeline.config import RunConfig
 from pipeline.console import say
 from pipeline.errors import Interrupted
-from pipeline.frame import finish, sole_writer
+from pipeline.frame import finish, sole_writer, total_rows
 from pipeline.layer import table_settings, token_matrices, write_weights
 from pipeline.model import (
     ModelFacts,
@@ -35,6 +34,7 @@ def run_weights(
     config: RunConfig,
     place: Place,
     record: RunRecord,
+    begun: dict[str, Any] | None,
     settings: dict[str, Any],
     info: ModelInfo,
     tokenizer: Any,
@@ -42,10 +42,10 @@ def run_weights(
 ) -> dict[str, Any]:
     """Make a dataset of weights alone, or go on after its last whole layer; gives the manifest.
 
-    `settings` are those of the run, resolved. Raises Interrupted after a SIGTERM.
+    `settings` are those of the run, resolved; `begun` those that an unfinished one began with.
+    Raises Interrupted after a SIGTERM.
     """
     started = time.monotonic()
-    begun = record.settings()
     with ExitStack() as stack:
         leave = stack.enter_context(told_to_leave())
         with console.status("Reading the model"):
@@ -111,10 +111,7 @@ def _write_layers(
             events.write("layer_written", layer=layer)
             give_back_memory()
             advance(n_neurons[layer])
-    total: Counter[str] = Counter()
-    for of_layer in written.values():
-        total.update(of_layer)
-    return dict.fromkeys(WEIGHT_TABLES, 0) | dict(total)
+    return total_rows(written)
 
 
 def _status(facts: ModelFacts, n_layers_done: int) -> RunStatus:
