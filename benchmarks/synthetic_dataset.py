@@ -291,7 +291,10 @@ def write_dataset(path: Path, size: Size) -> dict[str, Any]:
         "wall_s": time.monotonic() - started,
         **provenance(),
     }
-    RunRecord(place).finish(manifest)
+    record = RunRecord(place)
+    record.keep_corpus(corpus)
+    record.finish(manifest)
+    record.clear()
     return manifest
 
 

@@ -37,6 +37,7 @@ from pipeline.schema import (
     WEIGHT_TABLES,
     corpus_schema,
 )
+from pipeline.store import Place, table_files
 
 Rows = list[dict[str, Any]]
 
@@ -132,6 +133,9 @@ def write_synthetic(path: Path, shape: Shape | None = None, **changes: Any) -> S
     ]
     _write(path / "vocab/part-00000.parquet", tables["vocab"], VOCAB)
     manifest = _manifest(draft, {name: len(rows) for name, rows in tables.items()})
+    # Of the corpus in two parts, the first example of each.
+    first = {f"corpus/part-{i:05d}.parquet": i * (shape.n_examples // 2) for i in (0, 1)}
+    manifest["files"] = table_files(Place(path), first)
     (path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return Synthetic(path, shape, manifest, tables)
 

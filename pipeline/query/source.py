@@ -62,7 +62,7 @@ def find_source(source: str | os.PathLike[str]) -> Source:
             f"{source!r} is no place of a dataset: give a folder, a URL or a Hub id"
         )
     name = os.fspath(source)
-    url = _url(name)
+    url = dataset_url(name)
     # Backends raise what they like (httpx's errors are no OSError); all mean that it can't be read.
     try:
         filesystem, root = fsspec.core.url_to_fs(url)
@@ -97,7 +97,8 @@ def find_source(source: str | os.PathLike[str]) -> Source:
     )
 
 
-def _url(name: str) -> str:
+def dataset_url(name: str) -> str:
+    """The URL of a dataset that a person names, or the absolute path of a local folder."""
     if "://" in name:
         return name
     path = Path(name).expanduser()

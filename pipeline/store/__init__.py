@@ -13,7 +13,7 @@ from pipeline.store.corpus import (
     write_corpus,
 )
 from pipeline.store.events import EventLog, now
-from pipeline.store.manifest import RunRecord, read_manifest, read_status
+from pipeline.store.manifest import RunRecord, read_manifest, read_status, table_files
 from pipeline.store.merge import MergeSettings, merge_layer
 from pipeline.store.parquet import damaged_files
 from pipeline.store.place import WORK, Place
@@ -62,6 +62,7 @@ __all__ = [
     "read_manifest",
     "read_status",
     "sweep_snapshots",
+    "table_files",
     "write_corpus",
     "write_layer_summary",
     "write_neurons",

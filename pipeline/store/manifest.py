@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,6 +44,23 @@ def _parsed(place: Place, name: str, parse: Callable[[Any], T]) -> T:
 def read_manifest(place: Place) -> dict[str, Any] | None:
     """The manifest of a complete dataset, or None."""
     return dict(place.read_json(MANIFEST)) if place.exists(MANIFEST) else None
+
+
+def table_files(
+    place: Place, first_examples: Mapping[str, int]
+) -> dict[str, list[dict[str, str | int]]]:
+    """The files of each table for the manifest: path, bytes, of the corpus the first example.
+
+    A reader of byte ranges over HTTP can list no folder, and needs the size to find a footer.
+    `first_examples` has the number of the first example in each part of the corpus.
+    """
+    files: dict[str, list[dict[str, str | int]]] = {}
+    for path, size in sorted(place.sizes().items()):
+        table = path.partition("/")[0]
+        if table in TABLES and path.endswith(".parquet"):
+            first = {"first_example": first_examples[path]} if path in first_examples else {}
+            files.setdefault(table, []).append({"path": path, "bytes": size, **first})
+    return files
 
 
 class RunRecord:
@@ -120,7 +137,9 @@ class RunRecord:
 
     def finish(self, manifest: dict[str, Any]) -> None:
         """Write the manifest, the last file of a dataset: from now on it is complete."""
-        self._place.write_json(MANIFEST, manifest)
+        units = self.corpus().units if self._place.exists(_CORPUS) else ()
+        files = table_files(self._place, {u.part: u.first_example for u in reversed(units)})
+        self._place.write_json(MANIFEST, {**manifest, "files": files})
 
     def clear(self) -> None:
         """Remove the work folder."""

@@ -148,13 +148,17 @@ class Place:
 
     def names(self, folder: str = "") -> list[str]:
         """All files below a folder, sorted; empty where there is none."""
+        return sorted(self.sizes(folder))
 
-        def find() -> list[str]:
+    def sizes(self, folder: str = "") -> dict[str, int]:
+        """The bytes of each file below a folder; empty where there is none."""
+
+        def find() -> dict[str, Any]:
             path = self._path(folder)
-            return list(self._fs.find(path)) if self._is_there(path) else []
+            return dict(self._fs.find(path, detail=True)) if self._is_there(path) else {}
 
         found = self._ask(f"listing {folder or 'the folder'}", find)
-        return sorted(str(path)[len(self._root) + 1 :] for path in found)
+        return {str(path)[len(self._root) + 1 :]: info["size"] for path, info in found.items()}
 
     def write(self, name: str, fill: Callable[[Path], object], *, durable: bool = True) -> None:
         """Make a file whole: `fill` writes it to the temporary path that it is given.

@@ -96,6 +96,7 @@ class Facts:
         absent = [key for key in keys if _setting(manifest, key) is None]
         wanted = TABLES if scanned else _UNSCANNED_TABLES
         absent += [f"tables.{table}" for table in wanted if table not in manifest["tables"]]
+        absent += [] if isinstance(manifest.get("files"), dict) else ["files"]
         return absent
 
     @classmethod

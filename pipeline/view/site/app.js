@@ -1,0 +1,110 @@
+/** The shell: finds the datasets, shows the page that the address names, says what goes wrong. */
+
+import { ReadError } from "./data/errors.js";
+import { Places, findPlaces } from "./data/places.js";
+import { fill, h } from "./dom.js";
+import { renderFooter, renderHeader } from "./parts/frame.js";
+import { hashOf, parsed } from "./router.js";
+
+/** Loaded when they are first shown. */
+const PAGES = {
+  datasets: () => import("./pages/datasets.js"),
+  model: () => import("./pages/model.js"),
+  layer: () => import("./pages/layer.js"),
+  neuron: () => import("./pages/neuron.js"),
+  find: () => import("./pages/find.js"),
+  compare: () => import("./pages/compare.js"),
+  text: () => import("./pages/text.js"),
+};
+
+const main = document.getElementById("main");
+let places = null;
+let leaving = new AbortController();
+// The first page keeps the focus where the browser puts it.
+let isFirst = true;
+
+async function show() {
+  leaving.abort();
+  leaving = new AbortController();
+  const { signal } = leaving;
+  const where = parsed(location.hash);
+  // Scrolls back to the top only where the page is another one.
+  main.setAttribute("aria-busy", "true");
+  const waiting = setTimeout(() => {
+    if (!signal.aborted) fill(main, h("p", { class: "loading", role: "status" }, "Reading …"));
+  }, 150);
+  const page = h("div", { class: `page page-${where.page}` });
+  try {
+    places ??= new Places(await findPlaces());
+    const module = await (PAGES[where.page] ?? missing(where.page))();
+    const dataset = where.page === "datasets" ? null : await places.open(where.params.get("data") ?? undefined);
+    if (signal.aborted) return;
+    const context = makeContext(where, dataset, page, signal);
+    renderHeader(document.getElementById("header"), context);
+    document.title = `${module.title(context)} · Gatescope`;
+    await module.render(context);
+    if (signal.aborted) return;
+    clearTimeout(waiting);
+    fill(main, page);
+    renderFooter(document.getElementById("footer"), context);
+  } catch (error) {
+    if (signal.aborted) return;
+    clearTimeout(waiting);
+    if (!(error instanceof ReadError)) console.error(error);
+    document.title = "Gatescope";
+    fill(main, failure(error));
+  }
+  main.removeAttribute("aria-busy");
+  if (!isFirst) {
+    scrollTo(0, 0);
+    (main.querySelector("h1") ?? main).focus({ preventScroll: true });
+  }
+  isFirst = false;
+}
+
+function missing(page) {
+  throw new ReadError(`There is no page "${page}"; go to the model's page`);
+}
+
+/**
+ * What a page is given.
+ *
+ * `link(path, params)` is the address of a page of this dataset, or of that named `params.data`;
+ * `keep(params)` puts parameters into this page's address without showing it anew; `open(name)`
+ * opens another dataset; `signal` is aborted when the person goes elsewhere.
+ */
+function makeContext({ page, path, params }, dataset, element, signal) {
+  const several = places.names.length > 1;
+  const link = (to, more = {}) =>
+    hashOf(to, { data: several ? (dataset?.name ?? null) : null, ...more });
+  const keep = (changes) => {
+    for (const [key, value] of Object.entries(changes)) {
+      if (value === null || value === undefined || value === "") params.delete(key);
+      else params.set(key, String(value));
+    }
+    const to = path ? `${page}/${encodeURIComponent(path)}` : page;
+    history.replaceState(null, "", hashOf(to, Object.fromEntries(params)));
+  };
+  return {
+    dataset, page, path, params, link, keep, signal,
+    main: element,
+    datasets: places.names,
+    open: (name) => places.open(name),
+  };
+}
+
+function failure(error) {
+  const message =
+    error instanceof ReadError ? error.message : `This page failed: ${error?.message ?? error}`;
+  return h("div", { class: "failure", role: "alert" },
+    h("h1", { tabindex: "-1" }, "This cannot be shown"),
+    h("p", {}, message),
+    h("p", {},
+      h("button", { type: "button", onclick: show }, "Try again"),
+      " ",
+      h("a", { href: "#/model" }, "The model's page")),
+  );
+}
+
+addEventListener("hashchange", show);
+show();

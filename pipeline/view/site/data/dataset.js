@@ -1,0 +1,251 @@
+/** One dataset: its manifest, and the rows of its tables by neuron, layer and example. */
+
+import { COMBOS } from "../words.js";
+import { ReadError } from "./errors.js";
+import { ParquetFile } from "./parquet.js";
+import { Ranges, fetched } from "./ranges.js";
+import { Vocab } from "./vocab.js";
+
+// What a layer's page asks of its neurons and of their sign combinations.
+const STATS = ["count", "frequency", "mean_gate", "mean_in", "mean_act", "mean_post"];
+
+/**
+ * Open the dataset at an address.
+ *
+ * @param {string} base address of its folder
+ * @param {string} name as it is called on the page
+ * @param {boolean} [live] whether its server runs the model
+ * @returns {Promise<Dataset>}
+ * @throws {ReadError} where there is none, or none that is complete
+ */
+export async function openDataset(base, name, live = false) {
+  const folder = base.endsWith("/") ? base : `${base}/`;
+  const url = new URL("manifest.json", new URL(folder, location.href));
+  const response = await fetched(url);
+  if (response.status === 404) {
+    throw new ReadError(
+      `There is no complete dataset at ${folder}: manifest.json, which a run writes last, is not ` +
+        "there; see the address, or let `gatescope run` end",
+    );
+  }
+  if (!response.ok) throw new ReadError(`${url} cannot be read: its host answered ${response.status}`);
+  let manifest;
+  try {
+    manifest = await response.json();
+  } catch (error) {
+    throw new ReadError(`${url} is no JSON (${error.message}); copy or make the dataset again`);
+  }
+  if (!manifest?.model || !manifest.tables || !manifest.files) {
+    throw new ReadError(
+      `${url} is not the manifest of a Gatescope dataset (it lacks model, tables or files); give ` +
+        "the address of a folder that `gatescope run` has written",
+    );
+  }
+  return new Dataset(url.href, name, live, manifest);
+}
+
+/** A complete dataset; what is read is kept. */
+export class Dataset {
+  /** @param {string} url of manifest.json @param {string} name @param {boolean} live */
+  constructor(url, name, live, manifest) {
+    this.base = new URL(".", url).href;
+    this.name = name;
+    this.live = live;
+    this.manifest = manifest;
+    /** @type {number[]} */
+    this.layers = manifest.model.layers;
+    this.ranges = new Ranges(this.base);
+    /** @type {Map<string, any>} */
+    this.kept = new Map();
+  }
+
+  /** Whether there are activations: sign_stats, examples and the corpus. */
+  get hasScan() {
+    return this.has("sign_stats");
+  }
+
+  /** Whether the dataset has a table. @param {string} table */
+  has(table) {
+    return table in this.manifest.tables;
+  }
+
+  /** Neurons of a layer. @param {number} layer */
+  nNeurons(layer) {
+    return this.manifest.model.n_neurons[this.layers.indexOf(layer)];
+  }
+
+  /** Bytes over the wire so far. */
+  bytesRead() {
+    return this.ranges.bytesRead;
+  }
+
+  /** Whether there is such a neuron. @param {number} layer @param {number} neuron */
+  hasNeuron(layer, neuron) {
+    return this.layers.includes(layer) && neuron >= 0 && neuron < this.nNeurons(layer);
+  }
+
+  /** A neuron's row of `neurons`, or null. */
+  async neuronRow(layer, neuron) {
+    const rows = await this.rowsOfNeuron("neurons", layer, neuron);
+    return rows[0] ?? null;
+  }
+
+  /** A neuron's rows of `sign_stats`, one a combination; none without a scan. */
+  signStats(layer, neuron) {
+    return this.rowsOfNeuron("sign_stats", layer, neuron);
+  }
+
+  /** A neuron's rows of `examples`, by combination, ranking and rank. */
+  examples(layer, neuron) {
+    return this.rowsOfNeuron("examples", layer, neuron);
+  }
+
+  /** A neuron's rows of `weight_tokens`, by weight, matrix, side and rank. */
+  weightTokens(layer, neuron) {
+    return this.rowsOfNeuron("weight_tokens", layer, neuron);
+  }
+
+  /**
+   * Columns of a layer, one value a neuron; NaN where the file has null.
+   *
+   * @param {number} layer
+   * @returns {Promise<LayerColumns>}
+   */
+  layerColumns(layer) {
+    return this.once(`layer ${layer}`, () => this.readLayer(layer));
+  }
+
+  /** Every row of `layers`, sorted by layer. */
+  layersTable() {
+    return this.once("layers", async () => {
+      const files = this.manifest.files.layers ?? [];
+      const rows = await Promise.all(files.map((file) => this.open(file).rows(0, 1)));
+      return rows.flat().sort((a, b) => a.layer - b.layer);
+    });
+  }
+
+  /** A row of `corpus` with its tokens and text. @param {number} exampleId */
+  example(exampleId) {
+    return this.corpusRow(exampleId, (names) => names);
+  }
+
+  /** A row of `corpus` without its tokens and text. @param {number} exampleId */
+  exampleSource(exampleId) {
+    return this.corpusRow(exampleId, (names) =>
+      names.filter((name) => name !== "input_ids" && name !== "text"),
+    );
+  }
+
+  /** The vocabulary, read once. @returns {Promise<Vocab>} */
+  vocab() {
+    return this.once("vocab", async () => {
+      const files = this.manifest.files.vocab ?? [];
+      const parts = await Promise.all(
+        files.map((file) => this.open(file).columns(["token_id", "token", "bytes"])),
+      );
+      const columns = { token: [], bytes: [] };
+      for (const part of parts) {
+        part.token_id.forEach((id, row) => {
+          columns.token[id] = part.token[row];
+          columns.bytes[id] = part.bytes[row];
+        });
+      }
+      return new Vocab(columns);
+    });
+  }
+
+  /** @returns {ParquetFile} */
+  open(file) {
+    const key = `file ${file.path}`;
+    if (!this.kept.has(key)) this.kept.set(key, new ParquetFile(this.ranges.file(file), file.path));
+    return this.kept.get(key);
+  }
+
+  /** What a promise gave the first time; what failed is tried again. */
+  once(key, read) {
+    if (!this.kept.has(key)) {
+      const promise = read();
+      this.kept.set(key, promise);
+      promise.catch(() => this.kept.delete(key));
+    }
+    return this.kept.get(key);
+  }
+
+  partsOf(table, layer) {
+    const folder = `${table}/layer=${layer}/`;
+    return (this.manifest.files[table] ?? []).filter(({ path }) => path.startsWith(folder));
+  }
+
+  async rowsOfNeuron(table, layer, neuron) {
+    const rows = await Promise.all(
+      this.partsOf(table, layer).map(async (part) => {
+        const file = this.open(part);
+        const [start, end] = await file.rangeOf("neuron", neuron);
+        return start === end ? [] : file.rows(start, end);
+      }),
+    );
+    return rows.flat();
+  }
+
+  async readLayer(layer) {
+    const read = async (table, columns) => {
+      const parts = await Promise.all(
+        this.partsOf(table, layer).map((part) => this.open(part).columns(columns)),
+      );
+      return Object.fromEntries(columns.map((name) => [name, parts.flatMap((part) => part[name])]));
+    };
+    const numbers = ["cos_gate_in", "cos_gate_out", "cos_in_out", "norm_gate", "norm_in", "norm_out"];
+    const [neurons, stats] = await Promise.all([
+      read("neurons", ["neuron", "flipped", "io_class", ...numbers]),
+      this.hasScan ? read("sign_stats", ["neuron", "combo", ...STATS]) : null,
+    ]);
+    const n = neurons.neuron.length;
+    const floats = (values) => Float64Array.from(values, (value) => value ?? NaN);
+    const columns = {
+      n,
+      neuron: neurons.neuron,
+      flipped: neurons.flipped,
+      io_class: neurons.io_class,
+      ...Object.fromEntries(numbers.map((name) => [name, floats(neurons[name])])),
+    };
+    if (!stats) return columns;
+    const place = new Map(neurons.neuron.map((neuron, i) => [neuron, i]));
+    for (const name of STATS) {
+      columns[name] = Object.fromEntries(
+        COMBOS.map((combo) => [combo, new Float64Array(n).fill(NaN)]),
+      );
+    }
+    stats.neuron.forEach((neuron, row) => {
+      for (const name of STATS) {
+        const value = stats[name][row];
+        columns[name][stats.combo[row]][place.get(neuron)] = value ?? NaN;
+      }
+    });
+    return columns;
+  }
+
+  async corpusRow(exampleId, chosen) {
+    const parts = this.manifest.files.corpus ?? [];
+    const part = parts.findLast((one) => one.first_example <= exampleId);
+    if (!part) throw new ReadError(`Example ${exampleId} is not in the corpus of ${this.name}`);
+    const file = this.open(part);
+    const row = exampleId - part.first_example;
+    const [found] = await file.rows(row, row + 1, chosen(await file.columnNames()));
+    if (found?.example_id !== exampleId) {
+      throw new ReadError(
+        `${part.path} does not hold example ${exampleId} where manifest.json says; copy or make ` +
+          "the dataset again",
+      );
+    }
+    return found;
+  }
+}
+
+/**
+ * @typedef {Record<string, Float64Array>} ByCombo
+ * @typedef {{n: number, neuron: number[], flipped: boolean[], io_class: string[],
+ *   cos_gate_in: Float64Array, cos_gate_out: Float64Array, cos_in_out: Float64Array,
+ *   norm_gate: Float64Array, norm_in: Float64Array, norm_out: Float64Array,
+ *   count?: ByCombo, frequency?: ByCombo, mean_gate?: ByCombo, mean_in?: ByCombo,
+ *   mean_act?: ByCombo, mean_post?: ByCombo}} LayerColumns
+ */

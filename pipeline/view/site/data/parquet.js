@@ -1,0 +1,147 @@
+/** Tables in Parquet files. The one that knows hyparquet and the codec. */
+
+import { parquetMetadataAsync, parquetRead } from "../vendor/hyparquet/index.js";
+import { decompress } from "../vendor/fzstd/index.js";
+import { ReadError } from "./errors.js";
+
+const compressors = { ZSTD: (input, length) => decompress(input, new Uint8Array(length)) };
+// The footers of most tables are shorter; of those that are not the rest is fetched then.
+const FOOTER = 16 * 1024;
+// A byte order mark is a character like others here.
+const text = new TextDecoder("utf-8", { ignoreBOM: true });
+const parsers = { stringFromBytes: (bytes) => bytes && text.decode(bytes) };
+
+/** One Parquet file. */
+export class ParquetFile {
+  /** @param {{byteLength: number, slice: Function}} file @param {string} path for messages */
+  constructor(file, path) {
+    this.file = file;
+    this.path = path;
+    this.footer = null;
+  }
+
+  async metadata() {
+    this.footer ??= parquetMetadataAsync(this.file, {
+      initialFetchSize: FOOTER,
+      geoparquet: false,
+      parsers,
+    }).catch((error) => {
+      this.footer = null;
+      throw this.said(error);
+    });
+    return this.footer;
+  }
+
+  /** Names of the columns. @returns {Promise<string[]>} */
+  async columnNames() {
+    const { schema } = await this.metadata();
+    const names = [];
+    for (let i = 1; i < schema.length; i += 1 + descendants(schema, i)) names.push(schema[i].name);
+    return names;
+  }
+
+  /**
+   * Columns of the rows [start, end), as arrays.
+   *
+   * @param {string[]} columns
+   * @param {number} [start]
+   * @param {number} [end]
+   * @returns {Promise<Record<string, any[]>>} int64 as numbers; null as it is
+   */
+  async columns(columns, start = 0, end = Infinity) {
+    const metadata = await this.metadata();
+    const stop = Math.min(end, Number(metadata.num_rows));
+    const found = Object.fromEntries(columns.map((name) => [name, new Array(stop - start)]));
+    await this.read({
+      metadata,
+      columns,
+      rowStart: start,
+      rowEnd: stop,
+      onChunk({ columnName, columnData, rowStart, rowEnd }) {
+        const column = found[columnName];
+        for (let row = Math.max(rowStart, start); row < Math.min(rowEnd, stop); row += 1) {
+          column[row - start] = plain(columnData[row - rowStart]);
+        }
+      },
+    });
+    return found;
+  }
+
+  /**
+   * Rows [start, end) as objects.
+   *
+   * @param {number} start
+   * @param {number} end
+   * @param {string[]} [columns] all by default
+   */
+  async rows(start, end, columns) {
+    const names = columns ?? (await this.columnNames());
+    const found = await this.columns(names, start, end);
+    const n = found[names[0]].length;
+    return Array.from({ length: n }, (_, i) =>
+      Object.fromEntries(names.map((name) => [name, found[name][i]])),
+    );
+  }
+
+  /**
+   * The rows whose sorted integer column holds a value; they lie beside each other.
+   *
+   * Reads the footer, and of the row groups that may hold the value that one column.
+   *
+   * @param {string} column
+   * @param {number} value
+   * @returns {Promise<[number, number]>} first row and the one after the last; equal where none
+   */
+  async rangeOf(column, value) {
+    const metadata = await this.metadata();
+    let first = 0;
+    const spans = [];
+    for (const group of metadata.row_groups) {
+      const next = first + Number(group.num_rows);
+      const chunk = group.columns.find(({ meta_data: meta }) => meta.path_in_schema[0] === column);
+      const { min_value: min, max_value: max } = chunk.meta_data.statistics ?? {};
+      if (min === undefined || (Number(min) <= value && value <= Number(max))) {
+        spans.push([first, next]);
+      }
+      first = next;
+    }
+    if (!spans.length) return [0, 0];
+    const [start, end] = [spans[0][0], spans.at(-1)[1]];
+    const values = (await this.columns([column], start, end))[column];
+    const from = values.indexOf(value);
+    return from < 0 ? [0, 0] : [start + from, start + values.lastIndexOf(value) + 1];
+  }
+
+  async read(options) {
+    try {
+      await parquetRead({
+        file: this.file,
+        compressors,
+        parsers,
+        utf8: false, // `bytes` are bytes; columns of text say of themselves that they are
+        useOffsetIndex: true,
+        ...options,
+      });
+    } catch (error) {
+      throw this.said(error);
+    }
+  }
+
+  said(error) {
+    if (error instanceof ReadError || error.name === "AbortError") return error;
+    return new ReadError(`${this.path} cannot be read (${error.message}); copy or make it again`);
+  }
+}
+
+function descendants(schema, i) {
+  let n = 0;
+  for (let child = 0; child < (schema[i].num_children ?? 0); child += 1) {
+    n += 1 + descendants(schema, i + n + 1);
+  }
+  return n;
+}
+
+function plain(value) {
+  if (typeof value === "bigint") return Number(value);
+  return value === undefined ? null : value;
+}

@@ -1,0 +1,40 @@
+/** The datasets of this site, where there are several. */
+
+import { h } from "../dom.js";
+import { count } from "../numbers.js";
+import { hashOf } from "../router.js";
+
+/** The page's title. */
+export function title() {
+  return "Datasets";
+}
+
+/** @param {object} context what a page is given (app.js) */
+export async function render({ datasets, open, main }) {
+  const opened = await Promise.all(datasets.map((name) => open(name).then(row(name), broken(name))));
+  main.append(
+    h("h1", { tabindex: "-1" }, "Datasets"),
+    h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Datasets" },
+      h("table", {},
+        h("thead", {}, h("tr", {},
+          ["Dataset", "Model", "Layers", "Neurons", "Tokens"].map((name) => h("th", { scope: "col" }, name)))),
+        h("tbody", {}, opened))),
+  );
+}
+
+function row(name) {
+  return ({ manifest }) => {
+    const nNeurons = manifest.model.n_neurons.reduce((sum, n) => sum + n, 0);
+    const nTokens = manifest.corpus?.n_tokens;
+    return h("tr", {},
+      h("th", { scope: "row" }, h("a", { href: hashOf("model", { data: name }) }, name)),
+      h("td", {}, manifest.model.name),
+      h("td", { class: "number" }, count(manifest.model.layers.length)),
+      h("td", { class: "number" }, count(nNeurons)),
+      h("td", { class: "number" }, nTokens === undefined ? "weights alone" : count(nTokens)));
+  };
+}
+
+function broken(name) {
+  return (error) => h("tr", {}, h("th", { scope: "row" }, name), h("td", { colspan: "4" }, error.message));
+}
