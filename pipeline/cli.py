@@ -1,4 +1,4 @@
-"""The command `gatescope`: run, status, query, show, figures, verify."""
+"""The command `gatescope`: run, status, query, show, serve, figures, verify."""
 
 from __future__ import annotations
 
@@ -109,6 +109,27 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--ranking", default="post", help="the ranking of the examples")
     show.add_argument("-n", type=int, default=3, help="examples of each combination")
     show.set_defaults(command=commands.show)
+
+    serve = names.add_parser(
+        "serve",
+        help="every neuron in the browser",
+        usage="gatescope serve DATASET... [--host HOST] [--port PORT] [--model [NAME]]\n"
+        "       gatescope serve DATASET... --export DIR",
+    )
+    serve.add_argument("datasets", nargs="+", metavar="DATASET", help="folders, URLs or Hub ids")
+    serve.add_argument("--host", help="the address to listen at (127.0.0.1: this machine alone)")
+    serve.add_argument("--port", type=int, help="its port (8000); 0 takes a free one")
+    serve.add_argument(
+        "--model",
+        nargs="?",
+        const="",
+        metavar="NAME",
+        help="load the model too, to try texts; where it is now, if not where the run found it",
+    )
+    serve.add_argument(
+        "--export", metavar="DIR", help="write the viewer as a folder for any web server, and end"
+    )
+    serve.set_defaults(command=commands.serve)
 
     figures = names.add_parser("figures", help="draw what both papers show, as PNG, PDF and CSV")
     figures.add_argument("datasets", nargs="+", metavar="DATASET", help="folders, URLs or Hub ids")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -135,6 +134,23 @@ def figures(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def serve(options: argparse.Namespace, console: Console) -> int:
+    """`gatescope serve`: the viewer until it is told to end, or with --export as a folder."""
+    from pipeline.serving import export, serve_datasets
+
+    if options.export is None:
+        serve_datasets(options.datasets, options.host, options.port, options.model, console)
+        return 0
+    given = {"--host": options.host, "--port": options.port, "--model": options.model}
+    idle = [name for name, value in given.items() if value is not None]
+    if idle:
+        raise GatescopeError(
+            f"serve: --export writes a folder and starts no server; leave {', '.join(idle)} out"
+        )
+    export(options.datasets, options.export)
+    return 0
+
+
 def verify(options: argparse.Namespace, console: Console) -> int:
     """`gatescope verify`: a line for each invariant; gives 1 where any is violated."""
     from pipeline.query import check_invariants, check_rerun, open_dataset
@@ -175,19 +191,10 @@ def _pages(dataset: Dataset) -> Check:
 
 
 def _forward(manifest: dict[str, Any], model_name: str | None) -> Any:
-    from pipeline.config import from_dict
-    from pipeline.model import inspect_model, load_model
+    from pipeline.dataset_model import load_again
     from pipeline.query import Activations
 
-    config = from_dict(manifest["config"]).model
-    config = replace(
-        config,
-        name=model_name or config.name,
-        revision=config.revision if model_name else manifest["model"]["revision"],
-        dtype=manifest["model"]["dtype"],
-        device="auto",
-    )
-    model = load_model(config, inspect_model(config))
+    model = load_again(manifest, model_name)
 
     def forward(input_ids: list[int], neurons: list[tuple[int, int]]) -> list[Activations]:
         columns = model.columns(input_ids, neurons)

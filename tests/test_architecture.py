@@ -24,6 +24,8 @@ OWNERS = {
     "hydra": ("config/", "cli.py"),
     "omegaconf": ("config/", "cli.py"),
     "matplotlib": ("figures/",),
+    "starlette": ("view/",),
+    "uvicorn": ("view/",),
 }
 WITHOUT_TORCH = ("view/", "query/", "hub/", "figures/")
 REDUCE_MAY_IMPORT = ("torch", "jaxtyping", "pipeline.reduce", "pipeline.naming", "pipeline.errors")

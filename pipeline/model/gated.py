@@ -19,7 +19,7 @@ Consumer = Callable[[int, Tensor, Tensor], None]
 
 
 class _Stop(Exception):
-    """Ends a forward after the last scanned layer; never leaves `GatedModel.run`."""
+    """Ends a forward after the last layer that is wanted; never leaves `GatedModel.run`."""
 
 
 @dataclass
@@ -116,6 +116,26 @@ class GatedModel:
 
         self.run(torch.tensor([input_ids]), consume)
         return [kept[key] for key in neurons]
+
+    def layer_activations(
+        self, input_ids: list[int], layer: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """gate, in, act and post of a scanned layer on one example, each [pos neuron] in float32.
+
+        They are on the CPU. The forward stops after that layer.
+        """
+        kept: list[Tensor] = []
+
+        def consume(here: int, gate: Tensor, in_: Tensor) -> None:
+            if here == layer:
+                g, i = gate[0].float(), in_[0].float()
+                act = self.act_fns[layer](g)
+                kept.extend(values.cpu() for values in (g, i, act, act * i))
+                raise _Stop
+
+        self.run(torch.tensor([input_ids]), consume)
+        gate, in_, act, post = kept
+        return gate, in_, act, post
 
     def _hook(self, layer: int, *, is_gate: bool) -> Callable[..., None]:
         last = max(self.layers)
