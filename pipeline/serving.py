@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,18 +46,24 @@ def serve_datasets(
             for name, source, live in zip(names, sources, models, strict=True)
         ]
         app = viewer_app(datasets, host)
-        out = results()
-        for dataset in datasets:
-            say(out, f"{dataset.name}: {dataset.source.name}")
-        if not is_loopback(host):
-            also = " and run texts through the model" if model is not None else ""
-            say(
-                console,
-                f"Warning: --host {host}: everyone on the network can read these datasets{also}",
-                "bold yellow",
-            )
-        say(out, f"Open {address_of(listener, host)}  (Ctrl-C ends it)", "bold")
-        run_server(app, listener)
+        run_server(app, listener, lambda: _announce(datasets, listener, host, console))
+
+
+def _announce(
+    datasets: Sequence[ServedDataset], listener: socket.socket, host: str, console: Console
+) -> None:
+    if not is_loopback(host):
+        live = any(dataset.model is not None for dataset in datasets)
+        also = " and run texts through the model" if live else ""
+        say(
+            console,
+            f"Warning: --host {host}: everyone on the network can read these datasets{also}",
+            "bold yellow",
+        )
+    out = results()
+    for dataset in datasets:
+        say(out, f"{dataset.name}: {dataset.source.name}")
+    say(out, f"Open {address_of(listener, host)}  (Ctrl-C ends it)", "bold")
 
 
 def _live_model(source: Source, model: str | None, console: Console) -> LiveModel | None:

@@ -16,7 +16,7 @@ from pipeline.query.source import dataset_url, find_source
 from pipeline.view.serve import SITE, dataset_names
 
 LIST: Final = "datasets.json"
-_OF_HUB: Final = re.compile(r"hf://datasets/([^/@]+/[^/@]+)(?:@([^/]+))?/?")
+_OF_HUB: Final = re.compile(r"hf://datasets/([^/@]+/[^/@]+)(?:@(.+?))?/?")
 
 
 def export_site(places: Sequence[str], folder: Path, site: Path = SITE) -> list[dict[str, Any]]:

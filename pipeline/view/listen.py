@@ -7,7 +7,7 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -60,8 +60,11 @@ def address_of(listener: socket.socket, host: str) -> str:
     return f"http://{url_host(named)}:{listener.getsockname()[1]}/"
 
 
-def run_server(app: ASGIApp, listener: socket.socket) -> None:
-    """Serve until SIGINT or SIGTERM; the socket is closed then."""
+def run_server(app: ASGIApp, listener: socket.socket, announce: Callable[[], object]) -> None:
+    """Serve until SIGINT or SIGTERM; the socket is closed then.
+
+    `announce` is called once a signal ends the server as it should.
+    """
     config = uvicorn.Config(
         app,
         loop="asyncio",
@@ -77,6 +80,7 @@ def run_server(app: ASGIApp, listener: socket.socket) -> None:
     )
     server = _Server(config)
     with listener, _ended_by_signals(server):
+        announce()
         server.run(sockets=[listener])
 
 
