@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
 
 import anyio
 import numpy as np
@@ -118,8 +117,8 @@ class LiveTexts:
 
 def _require_own_page(request: Request) -> None:
     """Refuse what another site has made a browser send, and what no page of ours sends."""
-    origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host", ""):
+    origin, host = request.headers.get("origin"), request.headers.get("host", "")
+    if origin not in (None, f"http://{host}", f"https://{host}"):
         raise Refused(403, "a page of another site asked: only the viewer itself may")
     given = request.headers.get("content-type", "")
     if given.partition(";")[0].strip().lower() != "application/json":
