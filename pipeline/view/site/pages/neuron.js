@@ -1,0 +1,188 @@
+/** One neuron: its combinations, its weights, the texts that show it. */
+
+import { ReadError } from "../data/errors.js";
+import { fill, h } from "../dom.js";
+import { neuronJson } from "../neuronrecord.js";
+import { parsedNeuron } from "../router.js";
+import { COMBOS } from "../words.js";
+import { CombinationTable, countedSentence, mosaic } from "../parts/combinations.js";
+import { colourChoice, rankingTabs } from "../parts/choices.js";
+import { ExampleList, sideOf } from "../parts/lists.js";
+import { neuronHead } from "../parts/neuronhead.js";
+import { Readout } from "../parts/readout.js";
+import { KEYS_HELP } from "../parts/tokentext.js";
+import { CosineTable, classLine, norms, weightTokens } from "../parts/weights.js";
+
+// So long the page waits for the examples before it shows what is there without them.
+const PATIENCE_MS = 250;
+
+/** The page's title. */
+export function title({ path, dataset }) {
+  return `${path} · ${dataset.manifest.model.name}`;
+}
+
+/** @param {object} context what a page is given (app.js) */
+export async function render(context) {
+  const { dataset, main } = context;
+  const here = namedNeuron(context);
+  const reading = {
+    row: dataset.neuronRow(here.layer, here.neuron),
+    stats: dataset.signStats(here.layer, here.neuron),
+    examples: dataset.has("examples") ? dataset.examples(here.layer, here.neuron) : Promise.resolve([]),
+    tokens: dataset.has("weight_tokens") ? dataset.weightTokens(here.layer, here.neuron) : Promise.resolve([]),
+    vocab: dataset.vocab(),
+  };
+  // What is awaited later may fail before.
+  for (const promise of Object.values(reading)) promise.catch(() => {});
+  const [row, stats] = await Promise.all([reading.row, reading.stats]);
+  if (!row) throw missing(context, here);
+  const json = async () => neuronJson({
+    dataset: dataset.name,
+    model: { name: dataset.manifest.model.name, revision: dataset.manifest.model.revision ?? null },
+    neuron: row,
+    sign_stats: stats,
+    examples: await reading.examples,
+    weight_tokens: await reading.tokens,
+  });
+  const page = new NeuronPage(context, row, stats);
+  main.append(neuronHead(context, here, row, json), page.element);
+  const rest = page.addRest(reading);
+  await Promise.race([rest, new Promise((resolve) => setTimeout(resolve, PATIENCE_MS))]);
+}
+
+function namedNeuron({ path, dataset, link }) {
+  const here = parsedNeuron(path);
+  if (!here) throw new ReadError(`"${path}" names no neuron; write layer.neuron, such as ${dataset.layers.at(-1)}.0`);
+  if (!dataset.hasNeuron(here.layer, here.neuron)) throw missing({ dataset, link }, here);
+  return here;
+}
+
+function missing({ dataset }, { layer, neuron }) {
+  const { layers } = dataset;
+  if (!layers.includes(layer)) {
+    return new ReadError(`${dataset.name} has no layer ${layer}: its layers are ${layers.join(", ")}`);
+  }
+  return new ReadError(
+    `${dataset.name} has no neuron ${layer}.${neuron}: layer ${layer} has the neurons ${layer}.0 to ` +
+      `${layer}.${dataset.nNeurons(layer) - 1}`);
+}
+
+class NeuronPage {
+  constructor(context, row, stats) {
+    Object.assign(this, { context, row, stats, lists: [] });
+    const { manifest } = context.dataset;
+    this.gated = manifest.model.gated !== false;
+    this.cosines = new CosineTable([row], manifest.config?.weights?.threshold ?? null);
+    this.readout = new Readout();
+    this.tokensPlace = h("div", { class: "weight-tokens-place" });
+    this.examplesPlace = h("section", { class: "neuron-examples", "aria-labelledby": "examples-title" });
+    this.element = h("div", { class: "neuron" }, this.readout.element,
+      h("div", { class: "neuron-facts" }, stats.length > 0 && this.combinations(), this.weights()),
+      this.tokensPlace, this.examplesPlace);
+    this.say("Reading the examples …", "loading");
+  }
+
+  combinations() {
+    const go = (combo) => this.goToList(combo);
+    this.table = new CombinationTable(this.stats, go);
+    return h("section", { class: "neuron-combinations", "aria-labelledby": "combinations-title" },
+      h("h2", { id: "combinations-title" }, "Sign combinations"),
+      h("div", { class: "side-by-side" }, mosaic(this.stats, go), this.table.element),
+      h("p", { class: "note" }, countedSentence(this.stats)));
+  }
+
+  weights() {
+    return h("section", { class: "neuron-weights", "aria-labelledby": "weights-title" },
+      h("h2", { id: "weights-title" }, "Weights"),
+      classLine(this.row, this.gated),
+      this.cosines.element,
+      norms([this.row]));
+  }
+
+  say(text, name = "note") {
+    fill(this.examplesPlace, this.examplesTitle(),
+      h("p", { class: name, role: name === "loading" ? "status" : null }, text));
+  }
+
+  examplesTitle() {
+    return h("h2", { id: "examples-title" }, "Examples");
+  }
+
+  /** What is shown when it is there; what is missing is said in its place. */
+  addRest(reading) {
+    const { dataset, signal } = this.context;
+    const said = (place) => (error) => {
+      if (!(error instanceof ReadError)) console.error(error);
+      fill(place, h("p", { class: "problem", role: "alert" }, error.message));
+    };
+    const examples = Promise.all([reading.examples, reading.vocab]).then(([rows, vocab]) => {
+      if (!signal.aborted) this.addExamples(rows, vocab);
+    }).catch(said(this.examplesPlace));
+    const tokens = Promise.all([reading.tokens, reading.vocab]).then(([rows, vocab]) => {
+      if (!signal.aborted && rows.length) this.addTokens(rows, vocab);
+    }).catch(said(this.tokensPlace));
+    // A layer's own numbers are not waited for.
+    Promise.all([examples, tokens]).then(() => dataset.layersTable()).then((rows) => {
+      this.cosines.addLayer(rows.find((one) => one.layer === this.row.layer));
+    }).catch(said(this.cosines.note));
+    return Promise.all([examples, tokens]);
+  }
+
+  addTokens(rows, vocab) {
+    fill(this.tokensPlace, h("section", { "aria-labelledby": "tokens-title" },
+      h("h2", { id: "tokens-title" }, "Tokens of the weights"),
+      h("p", { class: "note" },
+        "Tokens whose embedding or unembedding has the highest and the lowest dot product with each weight."),
+      weightTokens(rows, vocab)));
+  }
+
+  addExamples(rows, vocab) {
+    const { context } = this;
+    if (!this.stats.length) {
+      this.say("Nothing was scanned for this dataset: it holds what the weights say, and no texts.");
+      return;
+    }
+    this.table.addExtremes(rows);
+    const side = sideOf(context.dataset, rows, vocab, this.stats, this.readout, context.signal);
+    if (!side.rankings.length) {
+      this.say(`The dataset holds no examples of neuron ${this.row.layer}.${this.row.neuron}.`);
+      return;
+    }
+    const asked = (name, known) => (known.includes(context.params.get(name)) ? context.params.get(name) : null);
+    this.ranking = asked("ranking", side.rankings) ?? side.rankings[0];
+    this.quantity = asked("colour", side.quantities) ?? side.quantities.at(-1);
+    this.lists = COMBOS.map((combo) => new ExampleList(side, combo));
+    const panel = h("div", {
+      id: "lists", class: "lists", role: "tabpanel", "aria-labelledby": `ranking-${this.ranking}`,
+    }, [this.lists.slice(0, 2), this.lists.slice(2)].map((lists) =>
+      h("div", { class: "list-column" }, lists.map((list) => list.element))));
+    fill(this.examplesPlace, this.examplesTitle(),
+      h("div", { class: "choices" },
+        rankingTabs({ rankings: side.rankings, ranking: this.ranking, panel: "lists", onchange: (ranking) => {
+          this.ranking = ranking;
+          panel.setAttribute("aria-labelledby", `ranking-${ranking}`);
+          context.keep({ ranking });
+          this.show();
+        } }),
+        colourChoice({ quantities: side.quantities, quantity: this.quantity, onchange: (quantity) => {
+          this.quantity = quantity;
+          context.keep({ colour: quantity });
+          for (const list of this.lists) list.colour(quantity);
+        } })),
+      side.why && h("p", { class: "note" }, side.why),
+      h("p", { class: "note" }, "The frame marks the peak. ", KEYS_HELP),
+      panel);
+    this.show();
+  }
+
+  show() {
+    this.readout.hide();
+    for (const list of this.lists) list.show(this.ranking, this.quantity);
+  }
+
+  goToList(combo) {
+    const list = this.lists.find((one) => one.combo === combo);
+    list?.title.scrollIntoView({ block: "start" });
+    list?.title.focus({ preventScroll: true });
+  }
+}
