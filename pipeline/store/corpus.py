@@ -17,7 +17,7 @@ from jaxtyping import Int32, Int64
 from pipeline.errors import GatescopeError
 from pipeline.naming import DUPLICATE_CONTEXT
 from pipeline.schema import corpus_schema
-from pipeline.store.parquet import WRITE_OPTIONS, encodings, open_parquet
+from pipeline.store.parquet import open_parquet, write_options
 from pipeline.store.place import Place
 
 # Units of one part file: 4 or 16 million tokens at the default units, held until it is written.
@@ -94,7 +94,7 @@ def write_corpus(
 ) -> tuple[Unit, ...]:
     """Write units of examples as part files, a row group each; gives where each unit lies."""
     schema = corpus_schema(source_columns)
-    options = {**WRITE_OPTIONS, **encodings(schema)}
+    options = write_options(schema)
     written: list[Unit] = []
     pending: list[pa.Table] = []
     first_example = 0

@@ -15,12 +15,15 @@ import pyarrow.parquet as pq
 
 from pipeline.store.place import Place
 
-WRITE_OPTIONS: Final[dict[str, Any]] = {
+_OPTIONS: Final[dict[str, Any]] = {
     "compression": "zstd",
     "write_page_index": True,
     # So that what a disk has changed is seen where it is read (`open_parquet`).
     "write_page_checksum": True,
 }
+# Uncompressed bytes of a page, the least that is fetched of a column over HTTP. Smaller ones compress
+# worse, and lists are most of a dataset.
+_PAGE: Final = {"lists": 1 << 18, "numbers": 1 << 14}
 # Integers of many values, mostly small: split into bytes, the upper ones are nearly free, while a
 # dictionary is as large as what it stands for.
 _SPLIT_INTEGERS: Final = (
@@ -45,10 +48,11 @@ def _leaf_paths(field: pa.Field) -> Iterable[tuple[str, pa.DataType]]:
         yield field.name, field.type
 
 
-def encodings(schema: pa.Schema) -> dict[str, Any]:
-    """BYTE_STREAM_SPLIT for floats and large integers, dictionaries for the rest.
+def write_options(schema: pa.Schema) -> dict[str, Any]:
+    """What a writer of such a table is given.
 
-    Of a table with lists, which has many row groups, the keys that come first have statistics.
+    BYTE_STREAM_SPLIT for floats and large integers, dictionaries for the rest. Of a table with
+    lists, which has many row groups, the keys that come first have statistics.
     """
     leaves = [leaf for field in schema for leaf in _leaf_paths(field)]
     split = [
@@ -59,10 +63,13 @@ def encodings(schema: pa.Schema) -> dict[str, Any]:
         or (pa.types.is_integer(type_) and path.split(".")[0] in _SPLIT_INTEGERS)
     ]
     keys = list(takewhile(lambda name: name in _KEYS, schema.names))
+    has_lists = any(path not in schema.names for path, _ in leaves)
     return {
+        **_OPTIONS,
+        "data_page_size": _PAGE["lists" if has_lists else "numbers"],
         "use_dictionary": [path for path, _ in leaves if path not in split],
         "column_encoding": dict.fromkeys(split, "BYTE_STREAM_SPLIT") or None,
-        "write_statistics": keys if any(path not in schema.names for path, _ in leaves) else True,
+        "write_statistics": keys if has_lists else True,
     }
 
 
@@ -108,7 +115,7 @@ def write_table(place: Place, name: str, schema: pa.Schema, row_groups: Iterable
     def fill(path: Path) -> None:
         nonlocal n_rows
         n_rows = 0
-        with pq.ParquetWriter(path, schema, **WRITE_OPTIONS, **encodings(schema)) as writer:
+        with pq.ParquetWriter(path, schema, **write_options(schema)) as writer:
             for table in row_groups:
                 n_rows += len(table)
                 writer.write_table(table, row_group_size=max(1, len(table)))
