@@ -21,8 +21,8 @@ _OPTIONS: Final[dict[str, Any]] = {
     # So that what a disk has changed is seen where it is read (`open_parquet`).
     "write_page_checksum": True,
 }
-# Uncompressed bytes of a page, the least that is fetched of a column over HTTP. Smaller ones compress
-# worse, and lists are most of a dataset.
+# Uncompressed bytes of a page, the least that is fetched of a column over HTTP. Smaller ones
+# compress worse, and lists are most of a dataset.
 _PAGE: Final = {"lists": 1 << 18, "numbers": 1 << 14}
 # Integers of many values, mostly small: split into bytes, the upper ones are nearly free, while a
 # dictionary is as large as what it stands for.

@@ -5,8 +5,10 @@ import { decompress } from "../vendor/fzstd/index.js";
 import { ReadError } from "./errors.js";
 
 const compressors = { ZSTD: (input, length) => decompress(input, new Uint8Array(length)) };
-// The footers of most tables are shorter; of those that are not the rest is fetched then.
-const FOOTER = 16 * 1024;
+// What is fetched first of a file's end: at least this, or this part of it, which holds the footer of
+// most tables. Where it does not, the rest is fetched then.
+const FOOTER = 32 * 1024;
+const FOOTER_PART = 1 / 2500;
 // A byte order mark is a character like others here.
 const text = new TextDecoder("utf-8", { ignoreBOM: true });
 const parsers = { stringFromBytes: (bytes) => bytes && text.decode(bytes) };
@@ -22,7 +24,7 @@ export class ParquetFile {
 
   async metadata() {
     this.footer ??= parquetMetadataAsync(this.file, {
-      initialFetchSize: FOOTER,
+      initialFetchSize: Math.max(FOOTER, Math.ceil(this.file.byteLength * FOOTER_PART)),
       geoparquet: false,
       parsers,
     }).catch((error) => {
