@@ -187,13 +187,24 @@ export class Dataset {
     return rows.flat();
   }
 
+  /**
+   * Columns of the rows that a table has of a layer, in their order; null stays null.
+   *
+   * @param {string} table
+   * @param {number} layer
+   * @param {string[]} names
+   * @returns {Promise<Record<string, any[]>>}
+   */
+  async tableColumns(table, layer, names) {
+    const parts = await Promise.all(
+      this.partsOf(table, layer).map((part) => this.open(part).columns(names)),
+    );
+    if (parts.length === 1) return parts[0];
+    return Object.fromEntries(names.map((name) => [name, parts.flatMap((part) => part[name])]));
+  }
+
   async readLayer(layer) {
-    const read = async (table, columns) => {
-      const parts = await Promise.all(
-        this.partsOf(table, layer).map((part) => this.open(part).columns(columns)),
-      );
-      return Object.fromEntries(columns.map((name) => [name, parts.flatMap((part) => part[name])]));
-    };
+    const read = (table, columns) => this.tableColumns(table, layer, columns);
     const numbers = ["cos_gate_in", "cos_gate_out", "cos_in_out", "norm_gate", "norm_in", "norm_out"];
     const [neurons, stats] = await Promise.all([
       read("neurons", ["neuron", "flipped", "io_class", ...numbers]),

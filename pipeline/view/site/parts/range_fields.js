@@ -1,0 +1,44 @@
+/** Two fields for the bounds of an axis. */
+
+import { h } from "../dom.js";
+import { short } from "../numbers.js";
+import { parsedNumber } from "./choice.js";
+
+/**
+ * @param {object} options
+ * @param {string} options.label of the pair
+ * @param {import("./choice.js").Range|null} options.range
+ * @param {(range: import("./choice.js").Range|null) => void} options.onchange
+ * @param {boolean} [options.isShare] percentages, though the range is a share
+ * @returns {HTMLElement} a fieldset
+ */
+export function rangeFields({ label, range, onchange, isShare = false }) {
+  const unit = isShare ? 100 : 1;
+  const text = (value) => (value === null || value === undefined ? null : Number((value * unit).toPrecision(6)));
+  const field = (name, value) =>
+    h("input", {
+      type: "text", inputmode: "decimal", size: "7", autocomplete: "off", value: text(value),
+      "aria-label": `${label}: ${name}${isShare ? ", in percent" : ""}`, placeholder: name,
+    });
+  const low = field("least", range?.[0]);
+  const high = field("most", range?.[1]);
+  const read = (input) => {
+    const value = parsedNumber(input.value.replace("%", ""));
+    input.setAttribute("aria-invalid", String(value === null && input.value.trim() !== ""));
+    return value === null ? null : value / unit;
+  };
+  const change = () => {
+    const found = [read(low), read(high)];
+    onchange(found[0] === null && found[1] === null ? null : found);
+  };
+  low.addEventListener("change", change);
+  high.addEventListener("change", change);
+  return h("fieldset", { class: "range" },
+    h("legend", {}, label, isShare && " (%)"), low, h("span", { "aria-hidden": "true" }, "to"), high);
+}
+
+/** A range in words. @param {import("./choice.js").Range} range */
+export function rangeWords(label, [low, high]) {
+  if (low === null) return `${label} at most ${short(high)}`;
+  return high === null ? `${label} at least ${short(low)}` : `${label} from ${short(low)} to ${short(high)}`;
+}
