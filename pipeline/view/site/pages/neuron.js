@@ -7,6 +7,7 @@ import { parsedNeuron } from "../router.js";
 import { COMBOS } from "../words.js";
 import { CombinationTable, countedSentence, mosaic } from "../parts/combinations.js";
 import { colourChoice, rankingTabs } from "../parts/choices.js";
+import { beginReading } from "../parts/found.js";
 import { ExampleList, sideOf } from "../parts/lists.js";
 import { neuronHead } from "../parts/neuronhead.js";
 import { Readout } from "../parts/readout.js";
@@ -14,7 +15,9 @@ import { KEYS_HELP } from "../parts/tokentext.js";
 import { CosineTable, classLine, norms, weightTokens } from "../parts/weights.js";
 
 // So long the page waits for the examples before it shows what is there without them.
-const PATIENCE_MS = 250;
+const PATIENCE_MS = 150;
+// Where the tokens of the weights are folded at first, so that the examples are not far.
+const NARROW = "(max-width: 40rem)";
 
 /** The page's title. */
 export function title({ path, dataset }) {
@@ -25,17 +28,12 @@ export function title({ path, dataset }) {
 export async function render(context) {
   const { dataset, main } = context;
   const here = namedNeuron(context);
-  const reading = {
-    row: dataset.neuronRow(here.layer, here.neuron),
-    stats: dataset.signStats(here.layer, here.neuron),
-    examples: dataset.has("examples") ? dataset.examples(here.layer, here.neuron) : Promise.resolve([]),
-    tokens: dataset.has("weight_tokens") ? dataset.weightTokens(here.layer, here.neuron) : Promise.resolve([]),
-    vocab: dataset.vocab(),
-  };
-  // What is awaited later may fail before.
-  for (const promise of Object.values(reading)) promise.catch(() => {});
+  if (dataset.layers.includes(here.layer) && !dataset.hasNeuron(here.layer, here.neuron)) {
+    main.append(outOfRange(context, here));
+    return;
+  }
+  const reading = beginReading(dataset, here);
   const [row, stats] = await Promise.all([reading.row, reading.stats]);
-  if (!row) throw missing(context, here);
   const json = async () => neuronJson({
     dataset: dataset.name,
     model: { name: dataset.manifest.model.name, revision: dataset.manifest.model.revision ?? null },
@@ -50,21 +48,20 @@ export async function render(context) {
   await Promise.race([rest, new Promise((resolve) => setTimeout(resolve, PATIENCE_MS))]);
 }
 
-function namedNeuron({ path, dataset, link }) {
+function namedNeuron({ path, dataset }) {
   const here = parsedNeuron(path);
-  if (!here) throw new ReadError(`"${path}" names no neuron; write layer.neuron, such as ${dataset.layers.at(-1)}.0`);
-  if (!dataset.hasNeuron(here.layer, here.neuron)) throw missing({ dataset, link }, here);
-  return here;
+  if (here) return here;
+  throw new ReadError(`"${path}" names no neuron; write layer.neuron, such as ${dataset.layers.at(-1)}.0`);
 }
 
-function missing({ dataset }, { layer, neuron }) {
-  const { layers } = dataset;
-  if (!layers.includes(layer)) {
-    return new ReadError(`${dataset.name} has no layer ${layer}: its layers are ${layers.join(", ")}`);
-  }
-  return new ReadError(
-    `${dataset.name} has no neuron ${layer}.${neuron}: layer ${layer} has the neurons ${layer}.0 to ` +
-      `${layer}.${dataset.nNeurons(layer) - 1}`);
+/** Where to go from a neuron that the layer does not have. */
+function outOfRange({ dataset, link }, { layer, neuron }) {
+  const last = dataset.nNeurons(layer) - 1;
+  return h("div", { class: "failure", role: "alert" },
+    h("h1", { tabindex: "-1" }, `There is no neuron ${layer}.${neuron}`),
+    h("p", {}, `${dataset.name} has the neurons ${layer}.0 to ${layer}.${last} in layer ${layer}. `,
+      h("a", { href: link(`layer/${layer}`) }, `See layer ${layer}`), " or ",
+      h("a", { href: link(`neuron/${layer}.${last}`) }, `neuron ${layer}.${last}`), "."));
 }
 
 class NeuronPage {
@@ -129,10 +126,10 @@ class NeuronPage {
   }
 
   addTokens(rows, vocab) {
-    fill(this.tokensPlace, h("section", { "aria-labelledby": "tokens-title" },
-      h("h2", { id: "tokens-title" }, "Tokens of the weights"),
+    fill(this.tokensPlace, h("details", { open: !matchMedia(NARROW).matches },
+      h("summary", {}, h("h2", {}, "Tokens of the weights")),
       h("p", { class: "note" },
-        "Tokens whose embedding or unembedding has the highest and the lowest dot product with each weight."),
+        "Those whose embedding or unembedding has the highest and the lowest dot product with each weight."),
       weightTokens(rows, vocab)));
   }
 

@@ -5,9 +5,11 @@ import { count, percent, short } from "../numbers.js";
 import { COMBOS } from "../words.js";
 import { comboClass, comboMark, readable } from "./marks.js";
 
-// Shares of the drawing that a name and a percentage below it take, when they are not turned.
+// Shares of the drawing that a name takes: with its percentage below it, and beside it when turned.
 const NAME_WIDTH = 0.36;
 const NAME_HEIGHT = 0.18;
+const TURNED_WIDTH = 0.09;
+const TURNED_HEIGHT = 0.6;
 
 /**
  * The four combinations as areas: columns for the sign of gate, in each the signs of in.
@@ -25,7 +27,7 @@ export function mosaic(stats, go = null) {
       combos.map((combo) => {
         const [wide, high] = [width / total, share[combo] / width];
         const fits = wide >= NAME_WIDTH && high >= NAME_HEIGHT;
-        const fitsUpright = !fits && wide >= NAME_HEIGHT && high >= NAME_WIDTH;
+        const fitsUpright = !fits && wide >= TURNED_WIDTH && high >= TURNED_HEIGHT;
         const cell = h("div", {
           class: `mosaic-cell ${comboClass(combo)}${fitsUpright ? " upright" : ""}`,
           "data-combo": combo, onclick: go && (() => go(combo)),
@@ -68,7 +70,8 @@ export class CombinationTable {
       stats.map(({ combo }) => h("th", { scope: "col" },
         go ? h("button", { type: "button", class: "quiet", title: "To its examples", onclick: () => go(combo) }, comboMark(combo))
           : comboMark(combo)))));
-    this.extremes = h("tbody");
+    // Their place is taken from the start, so that nothing moves when they are read.
+    this.extremes = h("tbody", {}, extremeRows(stats, () => "…"));
     this.element = h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "The four combinations in numbers" },
       h("table", { class: "combinations" }, this.head,
         h("tbody", {}, STATS.map(([name, of]) =>
@@ -80,12 +83,16 @@ export class CombinationTable {
   /** Add the largest values at the peaks of the lists. @param {object[]} rows of `examples` */
   addExtremes(rows) {
     const found = extremesOf(rows);
-    fill(this.extremes, ["gate", "in", "post"].map((quantity) =>
-      h("tr", {}, h("th", { scope: "row" }, `largest |${quantity}|`),
-        this.stats.map(({ combo }) =>
-          h("td", { class: "number", "data-stat": `largest ${quantity}`, "data-combo": combo },
-            short(found[combo][quantity]))))));
+    fill(this.extremes, extremeRows(this.stats, (combo, quantity) => short(found[combo][quantity])));
   }
+}
+
+function extremeRows(stats, text) {
+  return ["gate", "in", "post"].map((quantity) =>
+    h("tr", {}, h("th", { scope: "row" }, `largest |${quantity}|`),
+      stats.map(({ combo }) =>
+        h("td", { class: "number", "data-stat": `largest ${quantity}`, "data-combo": combo },
+          text(combo, quantity)))));
 }
 
 /**

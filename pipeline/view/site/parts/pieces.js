@@ -12,6 +12,8 @@ const SPACES = /( +|[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000])/;
 export function drawnPieces(pieces, breaks = false) {
   return pieces.map((piece) => {
     if (piece.kind === "text") return spaced(piece.text);
+    // Drawn by its style: a sign here would part letters that join, and would be copied.
+    if (piece.kind === "rest") return h("span", { class: "rest" });
     const drawn = h("span", { class: piece.kind }, piece.text);
     return breaks && piece.newline ? [drawn, "\n"] : drawn;
   });

@@ -112,8 +112,16 @@ export class TokenText {
       position: this.first + i,
       isPeak: i === this.peak,
       values: known ? Object.fromEntries(at) : null,
-      note: known ? null : "outside the window: no values were kept",
+      note: this.noteOn(i, known),
     }, aloud);
+  }
+
+  noteOn(i, known) {
+    const notes = [
+      known ? null : "outside the window: no values were kept",
+      this.pieces[i][0].kind === "rest" ? "goes on with the character before it" : null,
+    ].filter(Boolean);
+    return notes.join("; ") || null;
   }
 
   leave() {

@@ -1,0 +1,169 @@
+/** Two neurons side by side, of one dataset or of two. */
+
+import { ReadError } from "../data/errors.js";
+import { h } from "../dom.js";
+import { parsedNeuron } from "../router.js";
+import { COMBOS, QUANTITIES, RANKINGS } from "../words.js";
+import { CombinationTable, mosaic } from "../parts/combinations.js";
+import { colourChoice, rankingTabs } from "../parts/choices.js";
+import { readNeuron } from "../parts/found.js";
+import { ExampleList, sideOf } from "../parts/lists.js";
+import { classMark } from "../parts/marks.js";
+import { Readout } from "../parts/readout.js";
+import { KEYS_HELP } from "../parts/tokentext.js";
+import { CosineTable, norms, weightTokenKey, weightTokens } from "../parts/weights.js";
+
+/** The page's title. */
+export function title({ params }) {
+  const [a, b] = [params.get("a"), params.get("b")];
+  return a ? `Compare ${a} and ${b ?? (params.get("data_b") ? a : "…")}` : "Compare";
+}
+
+/** @param {object} context what a page is given (app.js) */
+export async function render(context) {
+  const { main, params, dataset, open } = context;
+  main.append(h("h1", { tabindex: "-1" }, "Compare two neurons"), form(context));
+  const a = params.get("a");
+  const dataB = params.get("data_b");
+  const b = params.get("b") ?? (dataB ? a : null);
+  if (!a || !b) {
+    main.append(h("p", { class: "note" },
+      "Write two neurons as layer.neuron. With several datasets open, the same neuron of two of them can be compared."));
+    return;
+  }
+  const other = dataB ? await open(dataB) : dataset;
+  const found = await Promise.all([
+    readNeuron(dataset, named(a, dataset)), readNeuron(other, named(b, other)),
+  ]);
+  const names = [a, b].map((name, i) => (other === dataset ? name : `${name} of ${[dataset, other][i].name}`));
+  main.append(...compared(context, found, names));
+}
+
+function named(text, dataset) {
+  const here = parsedNeuron(text);
+  if (!here) throw new ReadError(`"${text}" names no neuron; write layer.neuron, such as ${dataset.layers.at(-1)}.0`);
+  return here;
+}
+
+function form({ params, datasets, dataset, link }) {
+  const field = (id, label, value) => [
+    h("label", { for: id }, label),
+    h("input", {
+      id, type: "text", size: "9", required: true, autocomplete: "off", spellcheck: "false", value,
+      placeholder: `${dataset.layers.at(-1)}.0`, "aria-describedby": "compare-problem",
+    }),
+  ];
+  const a = params.get("a") ?? "";
+  const chosen = params.get("data_b") ?? dataset.name;
+  const select = datasets.length > 1 && h("select", { id: "compare-data-b" },
+    datasets.map((name) => h("option", { value: name, selected: name === chosen }, name)));
+  const problem = h("p", { id: "compare-problem", class: "problem", role: "status" });
+  const submit = (event) => {
+    event.preventDefault();
+    const [first, second] = ["compare-a", "compare-b"].map((id) => event.target.querySelector(`#${id}`).value.trim());
+    const wrong = [first, second].find((text) => !parsedNeuron(text));
+    if (wrong !== undefined) {
+      problem.textContent = `"${wrong}" names no neuron; write layer.neuron`;
+      return;
+    }
+    const dataB = select && select.value !== dataset.name ? select.value : null;
+    location.hash = link("compare", { a: first, b: second, data_b: dataB });
+  };
+  return h("form", { class: "controls compare-form", onsubmit: submit },
+    field("compare-a", datasets.length > 1 ? `Neuron of ${dataset.name}` : "Neuron", a),
+    field("compare-b", "and", params.get("b") ?? (params.get("data_b") ? a : "")),
+    select && [h("label", { for: "compare-data-b" }, "of"), select],
+    h("button", { type: "submit" }, "Compare"),
+    problem);
+}
+
+function compared(context, found, names) {
+  const { link, signal } = context;
+  const readout = new Readout();
+  const tables = found.map(({ stats }) => (stats.length ? new CombinationTable(stats, null) : null));
+  tables.forEach((table, i) => table?.addExtremes(found[i].examples));
+  const cosines = new CosineTable(found.map(({ row }) => row), thresholdOf(found));
+  if (found[0].dataset === found[1].dataset && found[0].row.layer === found[1].row.layer) {
+    found[0].dataset.layersTable().then((rows) => {
+      if (!signal.aborted) cosines.addLayer(rows.find((one) => one.layer === found[0].row.layer));
+    }, (error) => cosines.note.append(` ${error.message}`));
+  }
+  const columns = (of) => h("div", { class: "pair" }, found.map((one, i) => h("div", {}, of(one, i))));
+  const data = (one) => (one.dataset === context.dataset ? {} : { data: one.dataset.name });
+  return [
+    readout.element,
+    columns(({ dataset, row }, i) => [
+      h("h2", {}, h("i", { class: `needle-key needle-${"ab"[i]}`, "aria-hidden": "true" }),
+        h("a", { href: link(`neuron/${row.layer}.${row.neuron}`, data(found[i])) }, names[i])),
+      h("p", { class: "where" }, `${dataset.manifest.model.name} · `, classMark(row.io_class), row.flipped && " · flipped"),
+      tables[i]
+        ? h("div", { class: "side-by-side" }, mosaic(found[i].stats), tables[i].element)
+        : h("p", { class: "note" }, "Nothing was scanned for this dataset."),
+    ]),
+    h("section", { "aria-labelledby": "weights-title" },
+      h("h2", { id: "weights-title" }, "Weights"),
+      h("p", { class: "note" }, `The numbers are of ${names[0]} and of ${names[1]}, in that order.`),
+      h("div", { class: "compared-weights" }, cosines.element, norms(found.map(({ row }) => row)))),
+    tokensOf(found, names, columns),
+    examplesOf(context, found, names, readout),
+  ];
+}
+
+function thresholdOf(found) {
+  const [a, b] = found.map(({ dataset }) => dataset.manifest.config?.weights?.threshold ?? null);
+  return a === b ? a : null;
+}
+
+function tokensOf(found, names, columns) {
+  if (found.every(({ tokens }) => !tokens.length)) return null;
+  // Ids mean the same tokens where the vocabulary is the same.
+  const [first, second] = found.map(({ dataset }) => dataset.manifest.model);
+  const comparable = found[0].dataset === found[1].dataset
+    || (first.tokenizer_sha256 !== undefined && first.tokenizer_sha256 === second.tokenizer_sha256);
+  const keys = found.map(({ tokens }) => new Set(tokens.map(weightTokenKey)));
+  return h("section", { "aria-labelledby": "tokens-title" },
+    h("h2", { id: "tokens-title" }, "Tokens of the weights"),
+    comparable && h("p", { class: "note" }, "Underlined: in the same list of both neurons."),
+    columns(({ tokens, vocab }, i) => [
+      h("h3", {}, names[i]),
+      weightTokens(tokens, vocab, comparable ? keys[1 - i] : new Set()),
+    ]));
+}
+
+function examplesOf(context, found, names, readout) {
+  const { params, keep, signal } = context;
+  const sides = found.map(({ dataset, examples, vocab, stats }) =>
+    sideOf(dataset, examples, vocab, stats, readout, signal));
+  const rankings = RANKINGS.filter((name) => sides.some((side) => side.rankings.includes(name)));
+  if (!rankings.length) return h("p", { class: "note" }, "There are no examples of these neurons.");
+  const quantities = QUANTITIES.filter((name) => sides.every((side) => side.quantities.includes(name)));
+  const asked = (name, known) => (known.includes(params.get(name)) ? params.get(name) : null);
+  let ranking = asked("ranking", rankings) ?? rankings[0];
+  let quantity = asked("colour", quantities) ?? quantities.at(-1);
+  const lists = COMBOS.map((combo) =>
+    sides.map((side, i) => new ExampleList(side, combo, ` · ${names[i]}`)));
+  const panel = h("div", { id: "lists", role: "tabpanel", "aria-labelledby": `ranking-${ranking}` },
+    lists.map((pair) => h("div", { class: "pair" }, pair.map((list) => list.element))));
+  const show = () => {
+    readout.hide();
+    for (const list of lists.flat()) list.show(ranking, quantity);
+  };
+  show();
+  return h("section", { "aria-labelledby": "examples-title" },
+    h("h2", { id: "examples-title" }, "Examples"),
+    h("div", { class: "choices" },
+      rankingTabs({ rankings, ranking, panel: "lists", onchange: (name) => {
+        ranking = name;
+        panel.setAttribute("aria-labelledby", `ranking-${name}`);
+        keep({ ranking });
+        show();
+      } }),
+      colourChoice({ quantities, quantity, onchange: (name) => {
+        quantity = name;
+        keep({ colour: name });
+        for (const list of lists.flat()) list.colour(quantity);
+      } })),
+    [...new Set(sides.map(({ why }) => why))].map((why) => why && h("p", { class: "note" }, why)),
+    h("p", { class: "note" }, "The frame marks the peak. ", KEYS_HELP),
+    panel);
+}
