@@ -50,6 +50,7 @@ def run_one(config: RunConfig, console: Console) -> None:
         out,
         [
             ["query", place],
+            ["serve", place],
             ["figures", place],
             ["show", place, f"{layer}.{neuron}"],
             ["verify", place, *rerun],
