@@ -79,11 +79,13 @@ function stored(name, label, group, unit, kind, column = name) {
 function share(name, label, combos) {
   const columns = [...combos.map((i) => counts[i]), N_TOKENS];
   const of = (get) => {
-    const parts = combos.map((i) => get(counts[i]));
     const nTokens = get(N_TOKENS);
-    return Float64Array.from(nTokens, (n, i) =>
-      n ? parts.reduce((sum, part) => sum + part[i], 0) / n : NaN,
-    );
+    const sums = new Float64Array(nTokens.length);
+    for (const part of combos.map((i) => get(counts[i]))) {
+      for (let i = 0; i < sums.length; i += 1) sums[i] += part[i];
+    }
+    for (let i = 0; i < sums.length; i += 1) sums[i] = nTokens[i] ? sums[i] / nTokens[i] : NaN;
+    return sums;
   };
   return { name, label, group: "Frequencies", unit: "share of tokens", kind: "share", columns, of };
 }

@@ -86,6 +86,31 @@ export class ParquetFile {
   }
 
   /**
+   * The row groups, each with the bytes of some of its columns.
+   *
+   * @param {string} column a sorted integer column
+   * @param {string[]} names
+   * @returns {Promise<{start: number, end: number, low: number, high: number, bytes: number}[]>} rows
+   *   [start, end) and the least and the most of the column, -Infinity and Infinity where unknown
+   */
+  async rowGroups(column, names) {
+    const { row_groups: groups } = await this.metadata();
+    let end = 0;
+    return groups.map(({ num_rows: nRows, columns }) => {
+      const start = end;
+      end += Number(nRows);
+      const metas = columns.map((chunk) => chunk.meta_data);
+      const named = (name) => metas.find((meta) => meta.path_in_schema[0] === name);
+      const { min_value: low, max_value: high } = named(column).statistics ?? {};
+      return {
+        start, end,
+        low: Number(low ?? -Infinity), high: Number(high ?? Infinity),
+        bytes: names.reduce((sum, name) => sum + Number(named(name).total_compressed_size), 0),
+      };
+    });
+  }
+
+  /**
    * The rows whose sorted integer column holds a value; they lie beside each other.
    *
    * Reads the footer, and of the row groups that may hold the value that one column.

@@ -59,6 +59,16 @@ export function markOf(name) {
   return svg("svg", { class: "mark", viewBox: "-1.25 -1.25 2.5 2.5", "aria-hidden": "true" }, path);
 }
 
+/** A piece of the bar of a class: striped where it is atypical. @param {string} name */
+export function swatchOf(name) {
+  const { colour, isHollow } = lookOf(name);
+  const ground = svg("rect", { x: -1, y: -1, width: 2, height: 2 });
+  ground.style.setProperty("fill", `var(${colour})`);
+  const stripes = svg("path", { d: "M-1,0.1 L0.1,-1 M-1,1.2 L1.2,-1 M-0.1,1.2 L1.2,-0.1", "stroke-width": 0.35 });
+  stripes.style.setProperty("stroke", "var(--ground)");
+  return svg("svg", { class: "mark", viewBox: "-1 -1 2 2", "aria-hidden": "true" }, ground, isHollow && stripes);
+}
+
 /** Names in their order, those of a dataset's own last. @param {Iterable<string>} names */
 export function inOrder(names) {
   return [...names].sort((a, b) => lookOf(a).order - lookOf(b).order || (a < b ? -1 : a > b ? 1 : 0));

@@ -1,0 +1,109 @@
+/** Sign combinations that are rare but strong where they do occur, as queries/rare_combinations.sql. */
+
+import { FREQUENCIES, axisNamed } from "../axes.js";
+import { COMBOS } from "../words.js";
+import { LayerRun } from "./layer_run.js";
+import { layerNumbers } from "./neurons.js";
+
+/** A combination is rare below this share of the tokens. */
+export const RARE = 0.01;
+// Of the strongest so many are kept.
+const N = 20;
+const COLUMNS = ["neuron", "combo", "ranking", "rank", "post_value"];
+// Row groups that are fetched in one go.
+const GROUPS = 16;
+
+/** A rare combination: its neuron, and the row of `examples` where post is largest.
+ * @typedef {{numbers: import("./neurons.js").LayerNumbers, i: number, combo: string,
+ *   post: number, file: import("./parquet.js").ParquetFile, row: number}} Rare */
+
+/** @type {WeakMap<object, RareSearch>} by dataset */
+const kept = new WeakMap();
+
+/** The search in a dataset, kept from page to page. @param {import("./dataset.js").Dataset} dataset */
+export function rareOf(dataset) {
+  if (!kept.has(dataset)) kept.set(dataset, new RareSearch(dataset));
+  return kept.get(dataset);
+}
+
+export class RareSearch {
+  /** @param {import("./dataset.js").Dataset} dataset */
+  constructor(dataset) {
+    this.dataset = dataset;
+    /** The strongest so far. @type {Rare[]} */
+    this.found = [];
+    const layers = dataset.layers.filter((layer) => dataset.partsOf("examples", layer).length);
+    this.run = new LayerRun({ dataset, layers, read: (layer) => this.read(layer) });
+  }
+
+  /** Bytes that it will read of all layers, by those of its first one. */
+  async expected() {
+    const [layer] = this.run.layers;
+    const { dataset } = this;
+    const files = dataset.partsOf("examples", layer);
+    const before = dataset.bytesRead();
+    const groups = await Promise.all(files.map((file) => dataset.open(file).rowGroups("neuron", COLUMNS)));
+    const footers = dataset.bytesRead() - before;
+    const ofLayer = groups.flat().reduce((sum, { bytes }) => sum + bytes, footers);
+    const size = (one) => dataset.partsOf("examples", one).reduce((sum, file) => sum + file.bytes, 0);
+    const total = this.run.layers.reduce((sum, one) => sum + size(one), 0);
+    return (ofLayer * total) / size(layer);
+  }
+
+  async *read(layer) {
+    const numbers = layerNumbers(this.dataset, layer);
+    await numbers.need([...FREQUENCIES, axisNamed("cos_in_out")]);
+    const isRare = new Map(FREQUENCIES.map((axis, combo) => [COMBOS[combo], rareIn(numbers.values(axis))]));
+    for (const part of this.dataset.partsOf("examples", layer)) {
+      const file = this.dataset.open(part);
+      const groups = (await file.rowGroups("neuron", COLUMNS)).filter(({ low, high }) =>
+        numbers.neuron.some((neuron, i) =>
+          neuron >= low && neuron <= high && COMBOS.some((combo) => isRare.get(combo)[i])));
+      for (let from = 0; from < groups.length; from += GROUPS) {
+        if (from) yield from / groups.length;
+        const these = groups.slice(from, from + GROUPS);
+        const read = await Promise.all(these.map(({ start, end }) => file.columns(COLUMNS, start, end)));
+        read.forEach((columns, place) => this.collect(columns, these[place].start, { numbers, isRare, file }));
+      }
+    }
+  }
+
+  collect({ neuron, combo, ranking, rank, post_value: post }, start, { numbers, isRare, file }) {
+    for (let row = 0; row < rank.length; row += 1) {
+      if (rank[row] !== 0 || ranking[row] !== "post") continue;
+      const i = numbers.placeOf(neuron[row]);
+      const weakest = this.found[N - 1];
+      if (!isRare.get(combo[row])?.[i]) continue;
+      if (weakest && Math.abs(post[row]) < Math.abs(weakest.post)) continue;
+      this.found.push({ numbers, i, combo: combo[row], post: post[row], file, row: start + row });
+      this.found.sort(before);
+      this.found.length = Math.min(N, this.found.length);
+    }
+  }
+
+  /**
+   * Where a combination is strongest: the token, the example and the position.
+   *
+   * @param {Rare} rare
+   * @returns {Promise<{peak_token: number, example_id: number, position: number}>}
+   */
+  async placeOf({ file, row }) {
+    const [place] = await file.rows(row, row + 1, ["peak_token", "example_id", "position"]);
+    return place;
+  }
+}
+
+/** Whether a combination occurs, but rarely. @param {Float64Array} frequencies */
+function rareIn(frequencies) {
+  return Uint8Array.from(frequencies, (frequency) => Number(frequency > 0 && frequency < RARE));
+}
+
+// Strongest first; ties in the order of the tables, combinations by their names.
+function before(a, b) {
+  return (
+    Math.abs(b.post) - Math.abs(a.post) ||
+    a.numbers.layer - b.numbers.layer ||
+    a.numbers.neuron[a.i] - b.numbers.neuron[b.i] ||
+    (a.combo < b.combo ? -1 : 1)
+  );
+}

@@ -1,0 +1,56 @@
+/** What was run, its layers, the headline correlation, and neurons to start with. */
+
+import { ReadError } from "../data/errors.js";
+import { surveyOf } from "../data/survey.js";
+import { fill, h } from "../dom.js";
+import { count } from "../numbers.js";
+import { headline } from "../parts/headline.js";
+import { layerOverview } from "../parts/layer_table.js";
+import { readingBar } from "../parts/reading.js";
+import { runFacts } from "../parts/run_facts.js";
+import { startHere } from "../parts/start_here.js";
+
+/** The page's title. */
+export function title({ dataset }) {
+  return dataset.name;
+}
+
+/** @param {object} context what a page is given (app.js) */
+export async function render(context) {
+  const { dataset, main, signal } = context;
+  const { manifest } = dataset;
+  const survey = surveyOf(dataset);
+  const { run } = survey;
+  const layers = h("div", {}, h("p", { class: "loading" }, "Reading …"));
+  fill(main,
+    h("h1", { tabindex: "-1" }, manifest.model.name),
+    h("p", { class: "lead" }, summary(dataset)),
+    h("section", { "aria-labelledby": "run-title" }, h("h2", { id: "run-title" }, "What was run"), runFacts(manifest)),
+    h("section", { "aria-labelledby": "layers-title" }, h("h2", { id: "layers-title" }, "Layers"), layers),
+    h("section", { "aria-labelledby": "survey-title" },
+      h("h2", { id: "survey-title" }, "All neurons"),
+      readingBar({ run, start: "Read all layers", signal }),
+      dataset.hasScan && [h("h3", {}, "Weights and activations"), headline(context, survey)],
+      startHere(context, survey)));
+  try {
+    fill(layers, layerOverview(context, await dataset.layersTable()));
+  } catch (error) {
+    if (!(error instanceof ReadError)) throw error;
+    fill(layers, h("p", { class: "failure", role: "alert" }, error.message), layerLinks(context));
+  }
+  signal.addEventListener("abort", () => run.leave());
+  if (!signal.aborted && run.state === "ready") run.start();
+}
+
+function summary({ manifest, layers, hasScan }) {
+  const nNeurons = manifest.model.n_neurons.reduce((sum, n) => sum + n, 0);
+  const neurons = `${count(nNeurons)} neurons in ${count(layers.length)} ${layers.length === 1 ? "layer" : "layers"}`;
+  return hasScan
+    ? `${neurons}, over ${count(manifest.corpus.n_tokens)} tokens of ${manifest.corpus.name}`
+    : `${neurons}: weights alone, without a corpus`;
+}
+
+function layerLinks({ dataset, link }) {
+  return h("ul", {}, dataset.layers.map((layer) =>
+    h("li", {}, h("a", { href: link(`layer/${layer}`) }, `Layer ${layer}`))));
+}
