@@ -37,11 +37,12 @@ export class LayerNumbers {
     this.classes = new Uint16Array(0);
     /** @type {Map<string, Float64Array>} */
     this.columns = new Map();
+    this.isBegun = false;
     this.reading = Promise.resolve();
   }
 
   /**
-   * Read what these axes are made of and is not there yet.
+   * Read what these axes are made of and is not there yet; ids and classes come at the first time.
    *
    * @param {import("../axes.js").Axis[]} axes
    * @throws {import("./errors.js").ReadError} where a file is missing or damaged
@@ -85,7 +86,7 @@ export class LayerNumbers {
     const ofNeurons = wanted.filter((column) => !column.includes(" "));
     const ofSigns = wanted.filter((column) => column.includes(" "));
     const { dataset, layer } = this;
-    const isFirst = !this.columns.size;
+    const isFirst = !this.isBegun;
     const names = [...new Set(ofSigns.map((column) => column.split(" ")[0]))];
     const [weights, signs] = await Promise.allSettled([
       isFirst || ofNeurons.length
@@ -102,6 +103,7 @@ export class LayerNumbers {
   }
 
   begin(columns) {
+    this.isBegun = true;
     this.n = columns.neuron.length;
     this.neuron = Int32Array.from(columns.neuron);
     const codes = new Map();

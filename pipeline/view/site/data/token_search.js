@@ -1,0 +1,164 @@
+/** Neurons by token: where it is the peak of examples, or where weights are closest to it. */
+
+import { LayerRun } from "./layer_run.js";
+import { layerNumbers } from "./neurons.js";
+
+// Row groups that are fetched in one go.
+const GROUPS = 16;
+
+/** What is read of each table: the tokens first, the rest only of row groups that hold one. */
+const TABLES = {
+  examples: { token: "peak_token", others: ["neuron", "combo", "ranking", "rank", "score", "n_duplicates"] },
+  weight_tokens: { token: "token_id", others: ["neuron", "weight", "matrix", "side", "rank", "score"] },
+};
+
+/**
+ * A list that holds the token, as a row of queries/neurons_by_token.sql.
+ *
+ * @typedef {{layer: number, neuron: number, ioClass: string, token: number, combo: string,
+ *   nExamples: number, nDuplicates: number, share: number, score: number, rank: number}} PeakHit
+ */
+
+/**
+ * A list that holds the token, as a row of queries/neurons_by_weight_token.sql.
+ *
+ * @typedef {{layer: number, neuron: number, ioClass: string, token: number, weight: string,
+ *   matrix: string, side: string, score: number, rank: number}} WeightHit
+ */
+
+/** Token ids whose text is a text, with or without the spaces around it; those that hold it else.
+ * @param {import("./vocab.js").Vocab} vocab @param {string} text @param {number} most
+ * @returns {{exact: number[], near: number[], nNear: number}} */
+export function tokensOf(vocab, text, most) {
+  const exact = [];
+  const near = [];
+  let nNear = 0;
+  const lower = text.trim().toLowerCase();
+  for (let id = 0; id < vocab.size; id += 1) {
+    const own = vocab.text(id);
+    if (own === text || own.replace(/^ +| +$/g, "") === text) exact.push(id);
+    else if (lower && own.toLowerCase().includes(lower)) {
+      if (near.length < most) near.push(id);
+      nNear += 1;
+    }
+  }
+  return { exact, near, nNear };
+}
+
+export class TokenSearch {
+  /**
+   * @param {object} options
+   * @param {import("./dataset.js").Dataset} options.dataset
+   * @param {"examples"|"weight_tokens"} options.table
+   * @param {number[]} options.layers
+   * @param {number[]} options.ids token ids
+   * @param {string} options.ranking the lists to look in, of examples
+   */
+  constructor({ dataset, table, layers, ids, ranking }) {
+    Object.assign(this, { dataset, table, ranking });
+    this.ids = new Set(ids);
+    /** In the order of the query. @type {(PeakHit|WeightHit)[]} */
+    this.hits = [];
+    const there = layers.filter((layer) => dataset.partsOf(table, layer).length);
+    this.run = new LayerRun({ dataset, layers: there, read: (layer) => this.read(layer) });
+  }
+
+  /**
+   * Bytes that are read by those of the first layer: for a token that is nowhere, and for one that
+   * is in every row group.
+   *
+   * @returns {Promise<{least: number, most: number}>}
+   */
+  async expected() {
+    const { dataset, table, run } = this;
+    if (!run.layers.length) return { least: 0, most: 0 };
+    const { token, others } = TABLES[table];
+    const files = dataset.partsOf(table, run.layers[0]);
+    const before = dataset.bytesRead();
+    const bytesOf = async (names) => {
+      const groups = await Promise.all(files.map((file) => dataset.open(file).rowGroups("neuron", names)));
+      return groups.flat().reduce((sum, { bytes }) => sum + bytes, 0);
+    };
+    const [tokens, rest] = [await bytesOf([token]), await bytesOf(others)];
+    const footers = dataset.bytesRead() - before;
+    const size = (layer) => dataset.partsOf(table, layer).reduce((sum, { bytes }) => sum + bytes, 0);
+    const factor = run.layers.reduce((sum, layer) => sum + size(layer), 0) / size(run.layers[0]);
+    return { least: (footers + tokens) * factor, most: (footers + tokens + rest) * factor };
+  }
+
+  async *read(layer) {
+    const { token, others } = TABLES[this.table];
+    const numbers = layerNumbers(this.dataset, layer);
+    await numbers.need([]);
+    for (const part of this.dataset.partsOf(this.table, layer)) {
+      const file = this.dataset.open(part);
+      const groups = await file.rowGroups("neuron", [token]);
+      for (let from = 0; from < groups.length; from += GROUPS) {
+        if (from) yield from / groups.length;
+        const found = await Promise.all(groups.slice(from, from + GROUPS).map(async ({ start, end }) => {
+          const { [token]: tokens } = await file.columns([token], start, end);
+          if (!tokens.some((id) => this.ids.has(id))) return [];
+          const columns = await file.columns(others, start, end);
+          const collect = this.table === "examples" ? peakHits : weightHits;
+          return collect({ ...columns, token: tokens }, this.ids, this.ranking);
+        }));
+        for (const hit of found.flat()) {
+          const place = numbers.placeOf(hit.neuron);
+          this.hits.push({ layer, ioClass: place < 0 ? "no class" : numbers.classOf(place), ...hit });
+        }
+      }
+    }
+    this.hits.sort(this.table === "examples" ? byExamples : byScore);
+  }
+}
+
+/** Lists of one ranking that hold a token; a row group holds whole lists. */
+function peakHits(columns, ids, ranking) {
+  const sizes = new Map();
+  const hits = new Map();
+  for (let row = 0; row < columns.token.length; row += 1) {
+    if (columns.ranking[row] !== ranking) continue;
+    const [neuron, combo, token] = [columns.neuron[row], columns.combo[row], columns.token[row]];
+    const list = `${neuron} ${combo}`;
+    sizes.set(list, (sizes.get(list) ?? 0) + 1);
+    if (!ids.has(token)) continue;
+    const key = `${list} ${token}`;
+    const hit = hits.get(key) ?? {
+      neuron, combo, token, list, nExamples: 0, nDuplicates: 0, score: -Infinity, rank: Infinity,
+    };
+    hit.nExamples += 1;
+    hit.nDuplicates += columns.n_duplicates[row] ?? 0;
+    hit.score = Math.max(hit.score, columns.score[row]);
+    hit.rank = Math.min(hit.rank, columns.rank[row]);
+    hits.set(key, hit);
+  }
+  return [...hits.values()].map(({ list, ...hit }) => ({ ...hit, share: hit.nExamples / sizes.get(list) }));
+}
+
+function weightHits(columns, ids) {
+  const hits = [];
+  for (let row = 0; row < columns.token.length; row += 1) {
+    if (!ids.has(columns.token[row])) continue;
+    hits.push(Object.fromEntries(Object.entries(columns).map(([name, values]) => [name, values[row]])));
+  }
+  return hits;
+}
+
+function byExamples(a, b) {
+  return (
+    b.nExamples - a.nExamples || b.score - a.score || a.layer - b.layer || a.neuron - b.neuron ||
+    compare(a.combo, b.combo) || a.token - b.token
+  );
+}
+
+function byScore(a, b) {
+  return (
+    compare(a.weight, b.weight) || compare(a.matrix, b.matrix) || compare(a.side, b.side) ||
+    (a.side === "highest" ? b.score - a.score : a.score - b.score) ||
+    a.layer - b.layer || a.neuron - b.neuron || a.token - b.token
+  );
+}
+
+function compare(a, b) {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
