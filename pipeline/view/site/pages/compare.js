@@ -80,7 +80,8 @@ function form({ params, datasets, dataset, link }) {
 function compared(context, found, names) {
   const { link, signal } = context;
   const readout = new Readout();
-  const tables = found.map(({ stats }) => (stats.length ? new CombinationTable(stats, null) : null));
+  const tables = found.map(({ stats }, i) =>
+    (stats.length ? new CombinationTable(stats, null, ` of ${names[i]}`) : null));
   tables.forEach((table, i) => table?.addExtremes(found[i].examples));
   const cosines = new CosineTable(found.map(({ row }) => row), thresholdOf(found));
   if (found[0].dataset === found[1].dataset && found[0].row.layer === found[1].row.layer) {

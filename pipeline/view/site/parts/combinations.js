@@ -57,14 +57,14 @@ const STATS = [
   ["mean post", (row) => short(row.mean_post)],
 ];
 
-/**
- * The numbers of the four combinations, one a column.
- *
- * @param {object[]} stats rows of `sign_stats`
- * @param {((combo: string) => void)|null} go what a combination's name does, as a button
- */
+/** The numbers of the four combinations, one a column. */
 export class CombinationTable {
-  constructor(stats, go) {
+  /**
+   * @param {object[]} stats rows of `sign_stats`
+   * @param {((combo: string) => void)|null} go what a combination's name does, as a button
+   * @param {string} [whose] such as ` of 31.9634`, where there are several
+   */
+  constructor(stats, go, whose = "") {
     this.stats = stats;
     this.head = h("thead", {}, h("tr", {}, h("td", {}),
       stats.map(({ combo }) => h("th", { scope: "col" },
@@ -72,7 +72,7 @@ export class CombinationTable {
           : comboMark(combo)))));
     // Their place is taken from the start, so that nothing moves when they are read.
     this.extremes = h("tbody", {}, extremeRows(stats, () => "…"));
-    this.element = h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "The four combinations in numbers" },
+    this.element = h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": `The four combinations${whose} in numbers` },
       h("table", { class: "combinations" }, this.head,
         h("tbody", {}, STATS.map(([name, of]) =>
           h("tr", {}, h("th", { scope: "row" }, name),

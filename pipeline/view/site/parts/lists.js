@@ -10,6 +10,9 @@ import { legend } from "./legend.js";
 import { comboMark, readable } from "./marks.js";
 import { Sources } from "./sources.js";
 
+// Entries of a list that are there at once; the others come a moment later.
+const FIRST = 4;
+
 /**
  * What the lists of a neuron are drawn from.
  *
@@ -55,15 +58,29 @@ export class ExampleList {
       .filter((row) => row.combo === this.combo && row.ranking === ranking)
       .map((row) => entryOf(row, this.side.act));
     this.ranking = ranking;
-    const limit = this.drawHead(quantity);
-    fill(this.items, this.entries.map((entry) => exampleItem(entry, this.side, quantity, limit)));
     this.items.hidden = !this.entries.length;
+    fill(this.items);
+    this.colour(quantity);
+    this.add(0, FIRST);
+    const { entries } = this;
+    // What is seen first is painted first.
+    if (entries.length > FIRST) {
+      requestAnimationFrame(() => setTimeout(() => {
+        if (this.entries === entries) this.add(FIRST, entries.length);
+      }));
+    }
+  }
+
+  add(start, end) {
+    this.items.append(...this.entries.slice(start, end).map((entry) =>
+      exampleItem(entry, this.side, this.quantity, this.limit)));
   }
 
   /** Colour the list by another quantity. @param {string} quantity */
   colour(quantity) {
-    const limit = this.drawHead(quantity);
-    for (const item of this.items.children) recolour(item, quantity, limit);
+    this.quantity = quantity;
+    this.limit = this.drawHead(quantity);
+    for (const item of this.items.children) recolour(item, quantity, this.limit);
   }
 
   drawHead(quantity) {

@@ -70,10 +70,7 @@ class Longer {
     const after = this.ids.length - this.end;
     fill(
       this.place,
-      h("p", { class: "note" },
-        `Tokens ${count(this.start)} to ${count(this.end - 1)} of ${count(this.ids.length)}; those outside `,
-        `the window ${count(row.window_start)} to ${count(row.window_start + row.token_ids.length - 1)} `,
-        "have no values in the dataset."),
+      h("p", { class: "note" }, this.said()),
       before > 0 && this.more(`${count(Math.min(STEP, before))} more before`, () => {
         this.start = Math.max(0, this.start - STEP);
       }),
@@ -83,6 +80,13 @@ class Longer {
       }),
     );
     this.place.closest(".example").longer = text;
+  }
+
+  said() {
+    const { window_start: start, token_ids: window } = this.entry.row;
+    if (window.length === this.ids.length) return "The window is the whole example.";
+    return `Tokens ${count(this.start)} to ${count(this.end - 1)} of ${count(this.ids.length)}. The dataset ` +
+      `keeps values of the window, tokens ${count(start)} to ${count(start + window.length - 1)}.`;
   }
 
   more(label, grow) {
