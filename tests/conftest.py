@@ -11,6 +11,7 @@ from pathlib import Path
 import hypothesis
 import jaxtyping
 import pytest
+from playwright.sync_api import Browser
 
 # Before torch is imported, here and in the processes that tests start. One thread: on a machine
 # that does something else beside, threads wait for each other far longer than they work.
@@ -44,6 +45,15 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("texts") / "texts.json"
     path.write_text(json.dumps([text.text for text in itertools.islice(demo_texts(), 40)]))
     return path
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium; skips where there is none."""
+    from browsing import started_browser
+
+    with started_browser() as browser:
+        yield browser
 
 
 @pytest.fixture

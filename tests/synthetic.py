@@ -75,6 +75,7 @@ class Shape:
     n_examples: int = 24
     max_length: int = 30
     n_words: int = 12
+    more_tokens: tuple[str, ...] = ()
     k: int = 3
     spare: int = 3
     before: int = 6
@@ -117,6 +118,7 @@ def write_synthetic(path: Path, shape: Shape | None = None, **changes: Any) -> S
     shape = shape or Shape(**changes)
     draft = _Draft(shape, np.random.default_rng(shape.seed))
     draft.vocab = ["<s>", *HOSTILE_TOKENS, *(f" word{i}" for i in range(shape.n_words))]
+    draft.vocab += shape.more_tokens
     _draw_texts(draft)
     written = tuple(LAYER_TABLES) if shape.scan else WEIGHT_TABLES
     tables: dict[str, Rows] = {name: [] for name in written}
