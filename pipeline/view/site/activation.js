@@ -52,7 +52,8 @@ export function activationOf(name) {
  * @param {{gate_value: number, in_value: number, post_value: number}[]} rows of `examples`
  */
 export function agreesAtPeaks(act, rows) {
-  const finite = rows.filter((row) => Number.isFinite(act(row.gate_value) * row.in_value * row.post_value));
+  const finite = rows.filter(({ gate_value, in_value, post_value }) =>
+    Number.isFinite(act(gate_value) * in_value * post_value));
   const largest = Math.max(0, ...finite.map((row) => Math.abs(row.post_value)));
   const off = finite.filter(({ gate_value, in_value, post_value }) => {
     const error = Math.abs(act(gate_value) * in_value - post_value);

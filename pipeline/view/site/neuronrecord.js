@@ -8,8 +8,8 @@ const FLOAT32 = new Set(["score", "gate_value", "in_value", "post_value", "gate"
  *
  * JSON has no NaN and no infinities: they are the strings "NaN", "Infinity" and "-Infinity".
  *
- * @param {{dataset: string, model: object, neuron: object, sign_stats: object[], examples: object[],
- *   weight_tokens: object[]}} record rows as they were read
+ * @param {{dataset: string, model: object, neuron: object, sign_stats: object[],
+ *   examples: object[], weight_tokens: object[]}} record rows as they were read
  */
 export function neuronJson(record) {
   const { examples, weight_tokens: tokens, ...others } = record;
@@ -33,7 +33,6 @@ function float32(value) {
 
 function plain(value) {
   if (typeof value === "number") return Number.isFinite(value) ? value : String(value);
-  if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
   if (Array.isArray(value)) return value.map(plain);
   if (value === null || typeof value !== "object") return value;
   return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, plain(inner)]));

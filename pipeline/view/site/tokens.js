@@ -1,6 +1,7 @@
 /** What is drawn for each token of a text: its bytes, put together with those of its neighbours. */
 
 import { shownCharacters } from "./characters.js";
+import { count } from "./numbers.js";
 
 /** Code points of one token that are shown. */
 export const MAX_SHOWN = 200;
@@ -161,10 +162,10 @@ function visible(text) {
 function shortened(text) {
   const points = Array.from(text);
   if (points.length <= MAX_SHOWN) return text || "∅";
-  return `${points.slice(0, MAX_SHOWN).join("")}… (${points.length.toLocaleString("en-US")} characters)`;
+  return `${points.slice(0, MAX_SHOWN).join("")}… (${count(points.length)} characters)`;
 }
 
-/** Neighbouring texts joined, what is too long cut with a word about it, ∅ where there is nothing. */
+/** Neighbouring texts joined, what is too long cut with a word about it, ∅ for nothing. */
 function finished(pieces) {
   if (!pieces.length) return [{ kind: "empty", text: "∅" }];
   const joined = [];
@@ -193,7 +194,7 @@ function cut(pieces) {
     kept.push(piece);
     left -= size;
   }
-  return [...kept, { kind: "cut", text: `… ${n.toLocaleString("en-US")} characters` }];
+  return [...kept, { kind: "cut", text: `… ${count(n)} characters` }];
 }
 
 /** Code points of the text that a piece stands for. */

@@ -28,21 +28,24 @@ export async function render(context) {
   const b = params.get("b") ?? (dataB ? a : null);
   if (!a || !b) {
     main.append(h("p", { class: "note" },
-      "Write two neurons as layer.neuron. With several datasets open, the same neuron of two of them can be compared."));
+      "Write two neurons as layer.neuron. With several datasets open, the same neuron of two of ",
+      "them can be compared."));
     return;
   }
   const other = dataB ? await open(dataB) : dataset;
   const found = await Promise.all([
     readNeuron(dataset, named(a, dataset)), readNeuron(other, named(b, other)),
   ]);
-  const names = [a, b].map((name, i) => (other === dataset ? name : `${name} of ${[dataset, other][i].name}`));
+  const names = [a, b].map((name, i) =>
+    (other === dataset ? name : `${name} of ${[dataset, other][i].name}`));
   main.append(...compared(context, found, names));
 }
 
 function named(text, dataset) {
   const here = parsedNeuron(text);
-  if (!here) throw new ReadError(`"${text}" names no neuron; write layer.neuron, such as ${dataset.layers.at(-1)}.0`);
-  return here;
+  if (here) return here;
+  const example = `${dataset.layers.at(-1)}.0`;
+  throw new ReadError(`"${text}" names no neuron; write layer.neuron, such as ${example}`);
 }
 
 function form({ params, datasets, dataset, link }) {
@@ -60,7 +63,8 @@ function form({ params, datasets, dataset, link }) {
   const problem = h("p", { id: "compare-problem", class: "problem", role: "status" });
   const submit = (event) => {
     event.preventDefault();
-    const [first, second] = ["compare-a", "compare-b"].map((id) => event.target.querySelector(`#${id}`).value.trim());
+    const [first, second] = ["compare-a", "compare-b"].map((id) =>
+      event.target.querySelector(`#${id}`).value.trim());
     const wrong = [first, second].find((text) => !parsedNeuron(text));
     if (wrong !== undefined) {
       problem.textContent = `"${wrong}" names no neuron; write layer.neuron`;
@@ -89,21 +93,24 @@ function compared(context, found, names) {
       if (!signal.aborted) cosines.addLayer(rows.find((one) => one.layer === found[0].row.layer));
     }, (error) => cosines.note.append(` ${error.message}`));
   }
-  const columns = (of) => h("div", { class: "pair" }, found.map((one, i) => h("div", {}, of(one, i))));
+  const columns = (of) =>
+    h("div", { class: "pair" }, found.map((one, i) => h("div", {}, of(one, i))));
   const data = (one) => (one.dataset === context.dataset ? {} : { data: one.dataset.name });
   return [
     readout.element,
     columns(({ dataset, row }, i) => [
       h("h2", {}, h("i", { class: `needle-key needle-${"ab"[i]}`, "aria-hidden": "true" }),
         h("a", { href: link(`neuron/${row.layer}.${row.neuron}`, data(found[i])) }, names[i])),
-      h("p", { class: "where" }, `${dataset.manifest.model.name} · `, classMark(row.io_class), row.flipped && " · flipped"),
+      h("p", { class: "where" }, `${dataset.manifest.model.name} · `, classMark(row.io_class),
+        row.flipped && " · flipped"),
       tables[i]
         ? h("div", { class: "side-by-side" }, mosaic(found[i].stats), tables[i].element)
         : h("p", { class: "note" }, "Nothing was scanned for this dataset."),
     ]),
     h("section", { "aria-labelledby": "weights-title" },
       h("h2", { id: "weights-title" }, "Weights"),
-      h("p", { class: "note" }, `The numbers are of ${names[0]} and of ${names[1]}, in that order.`),
+      h("p", { class: "note" },
+        `The numbers are of ${names[0]} and of ${names[1]}, in that order.`),
       h("div", { class: "compared-weights" }, cosines.element, norms(found.map(({ row }) => row)))),
     tokensOf(found, names, columns),
     examplesOf(context, found, names, readout),
@@ -137,8 +144,9 @@ function examplesOf(context, found, names, readout) {
     sideOf(dataset, examples, vocab, stats, readout, signal));
   const rankings = RANKINGS.filter((name) => sides.some((side) => side.rankings.includes(name)));
   if (!rankings.length) return h("p", { class: "note" }, "There are no examples of these neurons.");
-  const quantities = QUANTITIES.filter((name) => sides.every((side) => side.quantities.includes(name)));
-  const asked = (name, known) => (known.includes(params.get(name)) ? params.get(name) : null);
+  const quantities = QUANTITIES.filter((name) =>
+    sides.every((side) => side.quantities.includes(name)));
+  const asked = (name, known) => known.find((one) => one === params.get(name));
   let ranking = asked("ranking", rankings) ?? rankings[0];
   let quantity = asked("colour", quantities) ?? quantities.at(-1);
   const lists = COMBOS.map((combo) =>

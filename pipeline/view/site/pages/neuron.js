@@ -51,7 +51,8 @@ export async function render(context) {
 function namedNeuron({ path, dataset }) {
   const here = parsedNeuron(path);
   if (here) return here;
-  throw new ReadError(`"${path}" names no neuron; write layer.neuron, such as ${dataset.layers.at(-1)}.0`);
+  const example = `${dataset.layers.at(-1)}.0`;
+  throw new ReadError(`"${path}" names no neuron; write layer.neuron, such as ${example}`);
 }
 
 /** Where to go from a neuron that the layer does not have. */
@@ -72,7 +73,7 @@ class NeuronPage {
     this.cosines = new CosineTable([row], manifest.config?.weights?.threshold ?? null);
     this.readout = new Readout();
     this.tokensPlace = h("div", { class: "weight-tokens-place" });
-    this.examplesPlace = h("section", { class: "neuron-examples", "aria-labelledby": "examples-title" });
+    this.examplesPlace = h("section", { "aria-labelledby": "examples-title" });
     this.element = h("div", { class: "neuron" }, this.readout.element,
       h("div", { class: "neuron-facts" }, stats.length > 0 && this.combinations(), this.weights()),
       this.tokensPlace, this.examplesPlace);
@@ -129,14 +130,15 @@ class NeuronPage {
     fill(this.tokensPlace, h("details", { open: !matchMedia(NARROW).matches },
       h("summary", {}, h("h2", {}, "Tokens of the weights")),
       h("p", { class: "note" },
-        "Those whose embedding or unembedding has the highest and the lowest dot product with each weight."),
+        "Those whose embedding or unembedding has the highest and the lowest dot product with ",
+        "each weight."),
       weightTokens(rows, vocab)));
   }
 
   addExamples(rows, vocab) {
     const { context } = this;
     if (!this.stats.length) {
-      this.say("Nothing was scanned for this dataset: it holds what the weights say, and no texts.");
+      this.say("Nothing was scanned for this dataset: it holds what the weights say, no texts.");
       return;
     }
     this.table.addExtremes(rows);
@@ -145,7 +147,7 @@ class NeuronPage {
       this.say(`The dataset holds no examples of neuron ${this.row.layer}.${this.row.neuron}.`);
       return;
     }
-    const asked = (name, known) => (known.includes(context.params.get(name)) ? context.params.get(name) : null);
+    const asked = (name, known) => known.find((one) => one === context.params.get(name));
     this.ranking = asked("ranking", side.rankings) ?? side.rankings[0];
     this.quantity = asked("colour", side.quantities) ?? side.quantities.at(-1);
     this.lists = COMBOS.map((combo) => new ExampleList(side, combo));
@@ -155,17 +157,23 @@ class NeuronPage {
       h("div", { class: "list-column" }, lists.map((list) => list.element))));
     fill(this.examplesPlace, this.examplesTitle(),
       h("div", { class: "choices" },
-        rankingTabs({ rankings: side.rankings, ranking: this.ranking, panel: "lists", onchange: (ranking) => {
-          this.ranking = ranking;
-          panel.setAttribute("aria-labelledby", `ranking-${ranking}`);
-          context.keep({ ranking });
-          this.show();
-        } }),
-        colourChoice({ quantities: side.quantities, quantity: this.quantity, onchange: (quantity) => {
-          this.quantity = quantity;
-          context.keep({ colour: quantity });
-          for (const list of this.lists) list.colour(quantity);
-        } })),
+        rankingTabs({
+          rankings: side.rankings, ranking: this.ranking, panel: "lists",
+          onchange: (ranking) => {
+            this.ranking = ranking;
+            panel.setAttribute("aria-labelledby", `ranking-${ranking}`);
+            context.keep({ ranking });
+            this.show();
+          },
+        }),
+        colourChoice({
+          quantities: side.quantities, quantity: this.quantity,
+          onchange: (quantity) => {
+            this.quantity = quantity;
+            context.keep({ colour: quantity });
+            for (const list of this.lists) list.colour(quantity);
+          },
+        })),
       side.why && h("p", { class: "note" }, side.why),
       h("p", { class: "note" }, "The frame marks the peak. ", KEYS_HELP),
       panel);

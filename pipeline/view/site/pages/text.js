@@ -2,6 +2,7 @@
 
 import { ReadError } from "../data/errors.js";
 import { fill, h } from "../dom.js";
+import { count } from "../numbers.js";
 import { MAX_CHARACTERS, ask } from "../parts/live.js";
 import { neuronAlong, strongest } from "../parts/reactions.js";
 import { Readout } from "../parts/readout.js";
@@ -19,7 +20,7 @@ export async function render(context) {
   main.append(h("h1", { tabindex: "-1" }, "Try a text"));
   if (!dataset.live) {
     main.append(
-      h("p", {}, "This takes the model, which does not run beside this dataset. Where it may, start it with"),
+      h("p", {}, "This takes the model, which does not run beside this dataset. Start it with"),
       h("pre", {}, h("code", {}, "gatescope serve DATASET --model")),
       h("p", {}, "and open the address that it prints. Everything else here needs no model."));
     return;
@@ -32,7 +33,7 @@ class Trial {
   constructor(context) {
     this.context = context;
     this.readout = new Readout();
-    this.result = h("section", { class: "reactions", "aria-label": "What the model says", "aria-live": "off" });
+    this.result = h("section", { class: "reactions", "aria-label": "What the model says" });
     this.status = h("p", { role: "status" });
     this.asking = new AbortController();
     context.signal.addEventListener("abort", () => this.asking.abort());
@@ -45,22 +46,25 @@ class Trial {
     const layer = Number(params.get("layer") ?? named?.layer ?? dataset.layers[0]);
     const ofLayer = params.has("layer") && !named;
     this.text = h("textarea", {
-      id: "text", rows: "4", maxlength: String(MAX_CHARACTERS), required: true, spellcheck: "false", dir: "auto",
+      id: "text", rows: "4", maxlength: String(MAX_CHARACTERS), required: true,
+      spellcheck: "false", dir: "auto",
     });
     this.text.value = (params.get("text") ?? "").slice(0, MAX_CHARACTERS);
     this.neuron = h("input", {
       id: "text-neuron", type: "text", size: "9", autocomplete: "off", spellcheck: "false",
-      value: params.get("neuron") ?? `${dataset.layers[0]}.0`, "aria-label": "Neuron, as layer.neuron",
+      value: params.get("neuron") ?? `${dataset.layers[0]}.0`,
+      "aria-label": "Neuron, as layer.neuron",
     });
     this.layer = h("select", { "aria-label": "Layer" }, dataset.layers.map((one) =>
       h("option", { value: one, selected: one === layer }, one)));
     const choice = (value, label, control, checked) => h("span", { class: "controls" },
-      h("label", {}, h("input", { type: "radio", name: "what", value, checked }), " ", label), control);
+      h("label", {}, h("input", { type: "radio", name: "what", value, checked }), " ", label),
+      control);
     this.form = h("form", { class: "text-form", onsubmit: (event) => {
       event.preventDefault();
       this.submit();
     } },
-    h("label", { for: "text" }, `Text (at most ${MAX_CHARACTERS.toLocaleString("en-US")} characters)`),
+    h("label", { for: "text" }, `Text (at most ${count(MAX_CHARACTERS)} characters)`),
     this.text,
     h("div", { class: "controls text-choices" },
       choice("neuron", "one neuron", this.neuron, !ofLayer),
@@ -84,8 +88,13 @@ class Trial {
     this.readout.hide();
     const text = this.text.value;
     try {
-      const question = what === "layer" ? { text, layer: Number(this.layer.value) } : { text, ...this.named() };
-      keep({ text, neuron: what === "layer" ? null : this.neuron.value.trim(), layer: what === "layer" ? question.layer : null });
+      const ofLayer = what === "layer";
+      const question = { text, ...(ofLayer ? { layer: Number(this.layer.value) } : this.named()) };
+      keep({
+        text,
+        neuron: ofLayer ? null : this.neuron.value.trim(),
+        layer: ofLayer ? question.layer : null,
+      });
       fill(this.status, "The model reads …");
       const [answer, vocab] = await Promise.all([ask(dataset, question, signal), dataset.vocab()]);
       if (signal.aborted) return;
@@ -102,7 +111,9 @@ class Trial {
   named() {
     const here = parsedNeuron(this.neuron.value);
     if (here && this.context.dataset.hasNeuron(here.layer, here.neuron)) return here;
-    throw new ReadError(`There is no neuron "${this.neuron.value}"; write layer.neuron, such as ${this.context.dataset.layers.at(-1)}.0`);
+    const example = `${this.context.dataset.layers.at(-1)}.0`;
+    throw new ReadError(
+      `There is no neuron "${this.neuron.value}"; write layer.neuron, such as ${example}`);
   }
 
   show(question, answer, vocab) {

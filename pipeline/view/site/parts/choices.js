@@ -2,13 +2,15 @@
 
 import { h } from "../dom.js";
 
-const RANKED = { post: "largest |post|", in: "largest |in|", gate: "largest |gate|", random: "at random" };
+const RANKED = {
+  post: "largest |post|", in: "largest |in|", gate: "largest |gate|", random: "at random",
+};
 
 /**
  * Tabs over one panel.
  *
- * @param {{rankings: string[], ranking: string, panel: string, onchange: (ranking: string) => void}}
- *   options `panel` is the id of what the tabs fill
+ * @param {{rankings: string[], ranking: string, panel: string,
+ *   onchange: (ranking: string) => void}} options `panel` is the id of what the tabs fill
  */
 export function rankingTabs({ rankings, ranking, panel, onchange }) {
   const tabs = rankings.map((name) =>
@@ -37,7 +39,8 @@ export function rankingTabs({ rankings, ranking, panel, onchange }) {
     tabs[next].focus();
     choose(rankings[next]);
   };
-  return h("div", { role: "tablist", class: "tabs", "aria-label": "Ranking", onkeydown: key }, tabs);
+  const attributes = { role: "tablist", class: "tabs", "aria-label": "Ranking" };
+  return h("div", { ...attributes, onkeydown: key }, tabs);
 }
 
 /**

@@ -31,7 +31,9 @@ export function mosaic(stats, go = null) {
         const cell = h("div", {
           class: `mosaic-cell ${comboClass(combo)}${fitsUpright ? " upright" : ""}`,
           "data-combo": combo, onclick: go && (() => go(combo)),
-        }, (fits || fitsUpright) && [h("b", {}, readable(combo)), h("span", {}, percent(share[combo]))]);
+        }, (fits || fitsUpright) && [
+          h("b", {}, readable(combo)), h("span", {}, percent(share[combo])),
+        ]);
         cell.style.setProperty("flex-grow", String(share[combo] / width || 0));
         return cell;
       }));
@@ -40,7 +42,9 @@ export function mosaic(stats, go = null) {
   });
   const gate = (combos) => combos.reduce((sum, combo) => sum + share[combo], 0);
   return h("figure", { class: "mosaic" },
-    h("div", { class: "mosaic-areas", role: "img", "aria-label": `Areas by frequency: ${described}` },
+    h("div", {
+      class: "mosaic-areas", role: "img", "aria-label": `Areas by frequency: ${described}`,
+    },
       total > 0 ? columns : h("p", { class: "note" }, "No position has a combination.")),
     h("figcaption", {},
       `Area is frequency. Left gate+ (${percent(gate(COMBOS.slice(0, 2)))}), right gate− `,
@@ -68,22 +72,28 @@ export class CombinationTable {
     this.stats = stats;
     this.head = h("thead", {}, h("tr", {}, h("td", {}),
       stats.map(({ combo }) => h("th", { scope: "col" },
-        go ? h("button", { type: "button", class: "quiet", title: "To its examples", onclick: () => go(combo) }, comboMark(combo))
+        go
+          ? h("button", {
+              type: "button", class: "quiet", title: "To its examples", onclick: () => go(combo),
+            }, comboMark(combo))
           : comboMark(combo)))));
     // Their place is taken from the start, so that nothing moves when they are read.
     this.extremes = h("tbody", {}, extremeRows(stats, () => "…"));
-    this.element = h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": `The four combinations${whose} in numbers` },
+    const label = `The four combinations${whose} in numbers`;
+    this.element = h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": label },
       h("table", { class: "combinations" }, this.head,
         h("tbody", {}, STATS.map(([name, of]) =>
           h("tr", {}, h("th", { scope: "row" }, name),
-            stats.map((row) => h("td", { class: "number", "data-stat": name, "data-combo": row.combo }, of(row)))))),
+            stats.map((row) =>
+              h("td", { class: "number", "data-stat": name, "data-combo": row.combo }, of(row)))))),
         this.extremes));
   }
 
   /** Add the largest values at the peaks of the lists. @param {object[]} rows of `examples` */
   addExtremes(rows) {
     const found = extremesOf(rows);
-    fill(this.extremes, extremeRows(this.stats, (combo, quantity) => short(found[combo][quantity])));
+    const text = (combo, quantity) => short(found[combo][quantity]);
+    fill(this.extremes, extremeRows(this.stats, text));
   }
 }
 
@@ -102,14 +112,17 @@ function extremeRows(stats, text) {
  * @returns {Record<string, {gate: number|null, in: number|null, post: number|null}>} by combination
  */
 export function extremesOf(rows) {
-  const found = Object.fromEntries(COMBOS.map((combo) => [combo, { gate: null, in: null, post: null }]));
+  const none = { gate: null, in: null, post: null };
+  const found = Object.fromEntries(COMBOS.map((combo) => [combo, { ...none }]));
   for (const row of rows) {
     const best = found[row.combo];
     if (!best) continue;
     for (const quantity of Object.keys(best)) {
       const value = row[`${quantity}_value`];
       if (value === null || Number.isNaN(value)) continue;
-      if (best[quantity] === null || Math.abs(value) > Math.abs(best[quantity])) best[quantity] = value;
+      if (best[quantity] === null || Math.abs(value) > Math.abs(best[quantity])) {
+        best[quantity] = value;
+      }
     }
   }
   return found;
@@ -121,6 +134,6 @@ export function countedSentence(stats) {
   const zero = nZero === 0
     ? "gate and in are exactly 0 at none of them"
     : `at ${count(nZero)} of them gate or in is exactly 0, which is no combination`;
-  return `${count(nTokens)} tokens were counted; ${zero}. A mean is over the tokens of its combination; ` +
-    "the largest values are those at the peaks of the examples.";
+  return `${count(nTokens)} tokens were counted; ${zero}. A mean is over the tokens of its ` +
+    "combination; the largest values are those at the peaks of the examples.";
 }

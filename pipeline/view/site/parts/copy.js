@@ -27,7 +27,8 @@ export function copying(what) {
         // No clipboard without https or without leave: the person copies by hand.
         const area = h("textarea", { readonly: true, rows: "3", "aria-label": "Text to copy" });
         area.value = copied;
-        fill(status, h("span", {}, "The browser does not let this page copy. Here is the text:"), area);
+        const why = "The browser does not let this page copy. Here is the text:";
+        fill(status, h("span", {}, why), area);
         area.focus();
         area.select();
       }

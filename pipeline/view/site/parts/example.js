@@ -16,7 +16,8 @@ export function entryOf(row, act) {
   const values = { gate: row.gate, in: row.in };
   if (act) {
     values.act = row.gate.map((gate) => (gate === null ? null : act(gate)));
-    values.post = values.act.map((a, i) => (a === null || row.in[i] === null ? null : a * row.in[i]));
+    values.post = values.act.map((a, i) =>
+      (a === null || row.in[i] === null ? null : a * row.in[i]));
   }
   return { row, values, peak: row.position - row.window_start };
 }
@@ -31,11 +32,12 @@ export function entryOf(row, act) {
  */
 export function exampleItem(entry, side, quantity, limit) {
   const { row, values, peak } = entry;
+  const around = `${row.token_ids.length} tokens around position ${row.position}`;
   const text = new TokenText(
     { ids: row.token_ids, first: row.window_start, values, peak },
     side.vocab,
     side.readout,
-    { label: `Example ${row.example_id}, ${row.token_ids.length} tokens around position ${row.position}` },
+    { label: `Example ${row.example_id}, ${around}` },
   ).colour(quantity, limit);
   const source = h("span", { class: "source" });
   const item = h("li", { class: "example", value: row.rank + 1, "data-example": row.example_id },
@@ -45,7 +47,8 @@ export function exampleItem(entry, side, quantity, limit) {
     text.element,
     h("div", { class: "from" },
       h("span", {}, `example ${row.example_id}, position ${row.position}`),
-      row.n_duplicates > 0 && h("span", {}, `+${count(row.n_duplicates)} with the same tokens up to the peak`),
+      row.n_duplicates > 0 &&
+        h("span", {}, `+${count(row.n_duplicates)} with the same tokens up to the peak`),
       source,
       longerContext(entry, side, () => [item.quantity, item.limit])));
   Object.assign(item, { quantity, limit, text });
@@ -67,7 +70,8 @@ function peakValues(row, act) {
   values.post = row.post_value;
   return [
     Object.entries(values).map(([name, value]) =>
-      h("span", { class: name === ranked ? "ranked" : null }, `${name} `, h("b", {}, short(value)))),
+      h("span", { class: name === ranked ? "ranked" : null },
+        `${name} `, h("b", {}, short(value)))),
     ranked === "random" && h("span", { class: "ranked" }, "score ", h("b", {}, short(row.score))),
   ];
 }

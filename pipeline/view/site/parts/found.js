@@ -14,11 +14,12 @@ import { ReadError } from "../data/errors.js";
 export function beginReading(dataset, here) {
   requireNeuron(dataset, here);
   const { layer, neuron } = here;
+  const rowsOf = (table, read) => (dataset.has(table) ? read() : Promise.resolve([]));
   const reading = {
     row: dataset.neuronRow(layer, neuron).then((row) => row ?? refuse(missingRow(dataset, here))),
     stats: dataset.signStats(layer, neuron),
-    examples: dataset.has("examples") ? dataset.examples(layer, neuron) : Promise.resolve([]),
-    tokens: dataset.has("weight_tokens") ? dataset.weightTokens(layer, neuron) : Promise.resolve([]),
+    examples: rowsOf("examples", () => dataset.examples(layer, neuron)),
+    tokens: rowsOf("weight_tokens", () => dataset.weightTokens(layer, neuron)),
     vocab: dataset.vocab(),
   };
   // What is awaited later may fail before.
@@ -49,8 +50,8 @@ export function requireNeuron(dataset, { layer, neuron }) {
 
 function missingRow(dataset, { layer, neuron }) {
   return new ReadError(
-    `The tables of ${dataset.name} lack neuron ${layer}.${neuron}, which its manifest counts; copy or ` +
-      "make the dataset again");
+    `The tables of ${dataset.name} lack neuron ${layer}.${neuron}, which its manifest counts; ` +
+      "copy or make the dataset again");
 }
 
 function refuse(error) {

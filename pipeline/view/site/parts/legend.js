@@ -16,10 +16,14 @@ export function legend(quantity, limit, hasOdd) {
     limit > 0
       ? [
           h("span", { class: "legend-end" }, short(-limit)),
-          h("span", { class: "ramp", role: "img", "aria-label": `blue above 0, orange below 0, stronger with size` },
+          h("span", {
+            class: "ramp", role: "img",
+            "aria-label": "orange below 0, blue above 0, stronger with size",
+          },
             steps.map((step) => h("i", { class: `v${step}` }))),
           h("span", { class: "legend-end" }, `+${short(limit)}`),
         ]
       : h("span", { class: "legend-end" }, "is 0 everywhere here"),
-    hasOdd && h("span", { class: "legend-end" }, h("i", { class: "odd" }, "no"), " NaN, ∞ or none"));
+    hasOdd &&
+      h("span", { class: "legend-end" }, h("i", { class: "odd" }, "no"), " NaN, ∞ or none"));
 }

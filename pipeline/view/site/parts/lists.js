@@ -27,15 +27,20 @@ export function sideOf(dataset, rows, vocab, stats, readout, signal) {
   const name = String(dataset.manifest.model.act_fn);
   const known = activationOf(name);
   const act = known && agreesAtPeaks(known, rows) ? known : null;
-  let why = null;
-  if (!known) why = `act and post at each token are not shown: this page does not know the activation function ${name}.`;
-  else if (!act) why = `act and post at each token are not shown: ${name}(gate) · in is not the post that was stored, so the model changes the gate on the way.`;
   return {
-    dataset, rows, vocab, stats, readout, act, why,
+    dataset, rows, vocab, stats, readout, act,
+    why: act ? null : whyNoAct(name, known),
     rankings: RANKINGS.filter((ranking) => rows.some((row) => row.ranking === ranking)),
     quantities: act ? QUANTITIES : ["gate", "in"],
     sources: new Sources(dataset, signal),
   };
+}
+
+function whyNoAct(name, known) {
+  const start = "act and post at each token are not shown: ";
+  if (!known) return `${start}this page does not know the activation function ${name}.`;
+  return `${start}${name}(gate) · in is not the post that was stored, so the model changes the ` +
+    "gate on the way.";
 }
 
 /** The list of one combination. */
@@ -46,9 +51,9 @@ export class ExampleList {
     this.combo = combo;
     this.head = h("div", { class: "list-head" });
     this.items = h("ol", { class: "examples" });
-    const name = `${readable(combo)}${whose}`;
     this.title = h("h3", { tabindex: "-1" }, comboMark(combo), whose);
-    this.element = h("section", { class: "list", "aria-label": `Examples of ${name}`, "data-combo": combo },
+    const label = `Examples of ${readable(combo)}${whose}`;
+    this.element = h("section", { class: "list", "aria-label": label, "data-combo": combo },
       this.title, this.head, this.items);
   }
 

@@ -28,8 +28,11 @@ export async function ask(dataset, question, signal) {
     answer = await response.json();
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ReadError(`${url} answered ${response.status} and no JSON; see that the server runs with --model`);
+    throw new ReadError(
+      `${url} answered ${response.status} and no JSON; see that the server runs with --model`);
   }
-  if (!response.ok) throw new ReadError(`${answer.error ?? `the server answered ${response.status}`}`);
+  if (!response.ok) {
+    throw new ReadError(String(answer.error ?? `The server answered ${response.status}`));
+  }
   return answer;
 }

@@ -30,7 +30,8 @@ export function longerContext(entry, side, colouring) {
       button.setAttribute("aria-expanded", "false");
       return;
     }
-    place = h("div", { class: "longer" }, h("p", { class: "loading", role: "status" }, "Reading …"));
+    place = h("div", { class: "longer" },
+      h("p", { class: "loading", role: "status" }, "Reading …"));
     item.append(place);
     button.setAttribute("aria-expanded", "true");
     const here = place;
@@ -85,8 +86,9 @@ class Longer {
   said() {
     const { window_start: start, token_ids: window } = this.entry.row;
     if (window.length === this.ids.length) return "The window is the whole example.";
-    return `Tokens ${count(this.start)} to ${count(this.end - 1)} of ${count(this.ids.length)}. The dataset ` +
-      `keeps values of the window, tokens ${count(start)} to ${count(start + window.length - 1)}.`;
+    const shown = `${count(this.start)} to ${count(this.end - 1)} of ${count(this.ids.length)}`;
+    return `Tokens ${shown}. The dataset keeps values of the window, ` +
+      `tokens ${count(start)} to ${count(start + window.length - 1)}.`;
   }
 
   more(label, grow) {

@@ -27,7 +27,9 @@ export function neighbour(dataset, { layer, neuron }, step) {
 export function neuronHead(context, here, row, json) {
   const { dataset, link, signal } = context;
   const name = `${here.layer}.${here.neuron}`;
-  const chosen = () => ({ ranking: context.params.get("ranking"), colour: context.params.get("colour") });
+  const chosen = () => ({
+    ranking: context.params.get("ranking"), colour: context.params.get("colour"),
+  });
   const [before, after] = [-1, 1].map((step) => neighbour(dataset, here, step));
   const to = (other) => link(`neuron/${other.layer}.${other.neuron}`, chosen());
   const step = (other, text, rel, key) => other && h("a", {
@@ -50,10 +52,12 @@ export function neuronHead(context, here, row, json) {
   ]);
   return h("div", { class: "neuron-head" },
     h("div", { class: "neuron-name" },
-      h("p", { class: "where" }, h("a", { href: link("model") }, String(dataset.manifest.model.name)), " › ",
+      h("p", { class: "where" },
+        h("a", { href: link("model") }, String(dataset.manifest.model.name)), " › ",
         h("a", { href: link(`layer/${here.layer}`) }, `layer ${here.layer}`)),
       h("h1", { tabindex: "-1" }, name),
-      h("p", { class: "tags" }, classMark(row.io_class), row.flipped && h("span", { class: "tag" }, "flipped"))),
+      h("p", { class: "tags" }, classMark(row.io_class),
+        row.flipped && h("span", { class: "tag" }, "flipped"))),
     h("div", { class: "neuron-does" },
       h("nav", { class: "controls", "aria-label": "Neighbouring neurons" },
         step(before, before && `‹ ${before.layer}.${before.neuron}`, "prev", "["),
@@ -61,7 +65,8 @@ export function neuronHead(context, here, row, json) {
         h("span", { class: "note keys" }, "keys ", h("kbd", {}, "["), " ", h("kbd", {}, "]"))),
       h("div", { class: "controls" }, buttons,
         h("a", { class: "button", href: link("compare", { a: name }) }, "Compare"),
-        dataset.live && h("a", { class: "button", href: link("text", { neuron: name }) }, "Try a text")),
+        dataset.live &&
+          h("a", { class: "button", href: link("text", { neuron: name }) }, "Try a text")),
       status));
 }
 

@@ -10,6 +10,8 @@ import { legend } from "./legend.js";
 import { drawnPieces } from "./pieces.js";
 import { KEYS_HELP, TokenText } from "./tokentext.js";
 
+const COLUMNS = ["position", "token", "id", ...QUANTITIES, "combination"];
+
 /**
  * A neuron along a text.
  *
@@ -34,10 +36,13 @@ export function neuronAlong(answer, { vocab, readout, quantity, skipBos, onquant
   };
   colour(quantity);
   return [
-    h("div", { class: "controls" }, colourChoice({ quantities: QUANTITIES, quantity, onchange: (name) => {
-      colour(name);
-      onquantity(name);
-    } })),
+    h("div", { class: "controls" }, colourChoice({
+      quantities: QUANTITIES, quantity,
+      onchange: (name) => {
+        colour(name);
+        onquantity(name);
+      },
+    })),
     h("p", { class: "note" }, cutNote(answer), "The frame marks the largest |post|",
       skipBos && ", position 0 left out", ". ", KEYS_HELP),
     head,
@@ -46,8 +51,7 @@ export function neuronAlong(answer, { vocab, readout, quantity, skipBos, onquant
       h("summary", {}, "All values as a table"),
       h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "All values" },
         h("table", {},
-          h("thead", {}, h("tr", {}, ["position", "token", "id", ...QUANTITIES, "combination"].map((name) =>
-            h("th", { scope: "col" }, name)))),
+          h("thead", {}, h("tr", {}, COLUMNS.map((name) => h("th", { scope: "col" }, name)))),
           h("tbody", {}, ids.map((id, i) => h("tr", {},
             h("th", { scope: "row", class: "number" }, i),
             h("td", { class: "text" }, drawnPieces(text.pieces[i])),
@@ -69,13 +73,15 @@ export function strongest(answer, { vocab, neuronLink, alongLink, layer }) {
   const pieces = tokenPieces(ids, vocab);
   return [
     h("p", { class: "note" }, cutNote(answer),
-      `The ${count(answer.neurons.length)} neurons of layer ${layer} with the largest |post|, each at its peak.`),
-    h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Neurons that react most" },
+      `The ${count(answer.neurons.length)} neurons of layer ${layer} with the largest |post|, `,
+      "each at its peak."),
+    h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Strongest neurons" },
       h("table", { class: "strongest" },
         h("thead", {}, h("tr", {}, ["neuron", ...QUANTITIES, "peak", "position", ""].map((name) =>
           (name ? h("th", { scope: "col" }, name) : h("td", {}))))),
         h("tbody", {}, answer.neurons.map((one) => h("tr", {},
-          h("th", { scope: "row" }, h("a", { href: neuronLink(one.neuron) }, `${layer}.${one.neuron}`)),
+          h("th", { scope: "row" },
+            h("a", { href: neuronLink(one.neuron) }, `${layer}.${one.neuron}`)),
           QUANTITIES.map((name) => h("td", { class: "number" }, short(one[name]))),
           h("td", { class: "text" }, drawnPieces(pieces[one.position])),
           h("td", { class: "number" }, one.position),

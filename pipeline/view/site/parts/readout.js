@@ -28,7 +28,8 @@ export class Readout {
     fill(
       this.box,
       h("div", { class: "readout-token" }, h("bdi", {}, drawnPieces(pieces))),
-      h("div", { class: "readout-where" }, `id ${id} · position ${position}${isPeak ? " · the peak" : ""}`),
+      h("div", { class: "readout-where" },
+        `id ${id} · position ${position}${isPeak ? " · the peak" : ""}`),
       values && h("dl", {}, Object.entries(values).map(([name, value]) => [
         h("dt", {}, name), h("dd", {}, short(value)),
       ])),
@@ -55,7 +56,8 @@ export class Readout {
     if (!token) return;
     const origin = this.element.getBoundingClientRect();
     const { offsetWidth: width, offsetHeight: height } = this.box;
-    const left = Math.max(GAP, Math.min(token.left, document.documentElement.clientWidth - width - GAP));
+    const rightmost = document.documentElement.clientWidth - width - GAP;
+    const left = Math.max(GAP, Math.min(token.left, rightmost));
     const below = token.bottom + GAP + height < innerHeight;
     const top = below ? token.bottom + GAP : token.top - GAP - height;
     this.box.style.setProperty("left", `${left - origin.left}px`);

@@ -55,5 +55,6 @@ function linked(text) {
     return h("bdi", {}, shown);
   }
   if (url.protocol !== "https:" && url.protocol !== "http:") return h("bdi", {}, shown);
-  return h("a", { href: url.href, rel: "noopener noreferrer nofollow", target: "_blank" }, h("bdi", {}, shown));
+  const attributes = { href: url.href, rel: "noopener noreferrer nofollow", target: "_blank" };
+  return h("a", attributes, h("bdi", {}, shown));
 }

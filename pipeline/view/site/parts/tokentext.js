@@ -1,4 +1,4 @@
-/** A text of tokens, coloured by a quantity, through which one moves with the mouse or with keys. */
+/** A text of tokens, coloured by a quantity, to go through with the mouse or with keys. */
 
 import { colourClass } from "../colour.js";
 import { h } from "../dom.js";
@@ -30,17 +30,13 @@ export class TokenText {
     Object.assign(this, tokens, { vocab, readout });
     this.pieces = tokenPieces(tokens.ids, vocab);
     this.now = -1;
-    const attributes = { class: `text${breaks ? " breaks" : ""}`, dir: "auto", tabindex: "0", role: "group" };
-    this.element = h("div", { ...attributes, "aria-label": label }, this.pieces.map((pieces, i) => {
-      const name = i === this.peak ? "mark" : "span";
-      const element = document.createElement(name);
-      const spaced = beginsWithSpace(pieces);
-      element.append(...(spaced ? drawnAfterSpace(pieces, breaks) : drawnPieces(pieces, breaks)).flat(2)
-        .filter((node) => node !== null));
-      this.isSpaced ??= [];
-      this.isSpaced.push(spaced);
-      return element;
-    }));
+    this.isSpaced = this.pieces.map(beginsWithSpace);
+    this.element = h("div", {
+      class: `text${breaks ? " breaks" : ""}`, dir: "auto", tabindex: "0", role: "group",
+      "aria-label": label,
+    }, this.pieces.map((pieces, i) =>
+      h(i === this.peak ? "mark" : "span", null,
+        this.isSpaced[i] ? drawnAfterSpace(pieces, breaks) : drawnPieces(pieces, breaks))));
     this.listen();
   }
 

@@ -17,7 +17,8 @@ export class CosineTable {
    * @param {number|null} threshold of the classes
    */
   constructor(rows, threshold) {
-    this.names = Object.keys(COSINES).filter((name) => rows.some((row) => row[`cos_${name}`] !== null));
+    this.names = Object.keys(COSINES)
+      .filter((name) => rows.some((row) => row[`cos_${name}`] !== null));
     this.backs = this.names.map(() => h("span", { class: "axis-back" }));
     this.note = h("p", { class: "note" });
     this.element = h("div", { class: "cosines" },
@@ -27,7 +28,8 @@ export class CosineTable {
             threshold !== null && [-threshold, threshold].map((x) => placed("axis-tick", x)),
             placed("axis-zero", 0),
             rows.map((row, j) => needle(row[`cos_${name}`], SHADES[j])))),
-          rows.map((row) => h("td", { class: "number", "data-cosine": name }, short(row[`cos_${name}`]))))))),
+          rows.map((row) =>
+            h("td", { class: "number", "data-cosine": name }, short(row[`cos_${name}`]))))))),
       this.note);
     this.threshold = threshold;
     this.say("");
@@ -45,14 +47,16 @@ export class CosineTable {
   }
 
   say(start) {
-    const classes = this.threshold === null ? "" : `Ticks at ±${this.threshold}: where the classes part.`;
+    const { threshold } = this;
+    const classes = threshold === null ? "" : `Ticks at ±${threshold}: where the classes part.`;
     fill(this.note, `The axis goes from −1 to 1. ${start}${classes}`);
   }
 }
 
 /** The norms that the neuron has. @param {object[]} rows of `neurons` */
 export function norms(rows) {
-  const names = ["gate", "in", "out"].filter((name) => rows.some((row) => row[`norm_${name}`] !== null));
+  const names = ["gate", "in", "out"]
+    .filter((name) => rows.some((row) => row[`norm_${name}`] !== null));
   return h("table", { class: "norms" }, h("tbody", {}, names.map((name) =>
     h("tr", {}, h("th", { scope: "row" }, `|w_${name}|`),
       rows.map((row) => h("td", { class: "number" }, short(row[`norm_${name}`])))))));
@@ -64,8 +68,8 @@ export function classLine(row, gated) {
     h("p", {}, h("strong", {}, classMark(row.io_class)), classSentence(row.io_class, gated)),
     row.flipped && h("p", { class: "flipped" },
       h("strong", {}, "Flipped: "),
-      "in the model w_gate and w_in point away from each other. Here w_in and w_out are negated, which leaves ",
-      "what the neuron computes as it is, so in and post have the other sign than in the model."),
+      "in the model w_gate and w_in point away from each other. Here w_in and w_out are negated, ",
+      "so in and post have the other sign than in the model; what the neuron writes is the same."),
     !gated && h("p", { class: "note" }, "This model's neurons have no gate."));
 }
 
@@ -89,8 +93,9 @@ export function weightTokens(rows, vocab, shared = new Set()) {
     h("tbody", {}, [...lists].map(([key, bySide]) => {
       const [weight, matrix] = key.split(" ");
       return h("tr", {}, h("th", { scope: "row" }, `w_${weight} · `, h("span", {}, matrix)),
-        sides.map((side) => h("td", {}, h("ol", { "aria-label": `${side} of w_${weight} and ${matrix}` },
-          bySide[side].map((row) => weightToken(row, vocab, shared))))));
+        sides.map((side) =>
+          h("td", {}, h("ol", { "aria-label": `${side} of w_${weight} and ${matrix}` },
+            bySide[side].map((row) => weightToken(row, vocab, shared))))));
     })));
 }
 
@@ -100,7 +105,8 @@ export function weightTokenKey({ weight, matrix, side, token_id: id }) {
 }
 
 function weightToken(row, vocab, shared) {
-  return h("li", { class: shared.has(weightTokenKey(row)) ? "shared" : null, title: `id ${row.token_id}` },
+  const name = shared.has(weightTokenKey(row)) ? "shared" : null;
+  return h("li", { class: name, title: `id ${row.token_id}` },
     h("bdi", { class: "token" }, drawnPieces(tokenPieces([row.token_id], vocab)[0])),
     " ", h("small", {}, short(row.score)));
 }
