@@ -86,7 +86,7 @@ export function strongest(answer, { vocab, neuronLink, alongLink, layer }) {
           h("td", { class: "text" }, drawnPieces(pieces[one.position])),
           h("td", { class: "number" }, one.position),
           h("td", {}, h("a", {
-            href: alongLink(one.neuron), "aria-label": `${layer}.${one.neuron} along this text`,
+            href: alongLink(one.neuron), "aria-label": `along the text: ${layer}.${one.neuron}`,
           }, "along the text"))))))),
   ];
 }
