@@ -20,15 +20,17 @@ const PAGES = {
 const main = document.getElementById("main");
 let places = null;
 let leaving = new AbortController();
-// The first page keeps the focus where the browser puts it.
-let isFirst = true;
+// The page that is shown, where there is one.
+let shown = null;
+// How far down each entry of the history was when it was left.
+const depths = new Map();
 
 async function show() {
   leaving.abort();
   leaving = new AbortController();
   const { signal } = leaving;
   const where = parsed(location.hash);
-  // Scrolls back to the top only where the page is another one.
+  const depth = depthOf(where);
   main.setAttribute("aria-busy", "true");
   const waiting = setTimeout(() => {
     if (!signal.aborted) fill(main, h("p", { class: "loading", role: "status" }, "Reading …"));
@@ -55,11 +57,18 @@ async function show() {
     fill(main, failure(error));
   }
   main.removeAttribute("aria-busy");
-  if (!isFirst) {
-    scrollTo(0, 0);
-    (main.querySelector("h1") ?? main).focus({ preventScroll: true });
-  }
-  isFirst = false;
+  // The first page keeps the focus where the browser puts it.
+  if (shown) (main.querySelector("h1") ?? main).focus({ preventScroll: true });
+  shown = where.page;
+  scrollTo(0, depth);
+}
+
+/** How far down a page begins: where it was left, or where the neuron before it stood. */
+function depthOf(where) {
+  const left = depths.get(history.state?.entry);
+  if (left === undefined) history.replaceState({ entry: crypto.getRandomValues(new Uint32Array(1))[0] }, "");
+  if (left !== undefined) return left;
+  return where.page === "neuron" && shown === "neuron" ? scrollY : 0;
 }
 
 function missing(page) {
@@ -83,7 +92,7 @@ function makeContext({ page, path, params }, dataset, element, signal) {
       else params.set(key, String(value));
     }
     const to = path ? `${page}/${encodeURIComponent(path)}` : page;
-    history.replaceState(null, "", hashOf(to, Object.fromEntries(params)));
+    history.replaceState(history.state, "", hashOf(to, Object.fromEntries(params)));
   };
   return {
     dataset, page, path, params, link, keep, signal,
@@ -106,5 +115,9 @@ function failure(error) {
   );
 }
 
+history.scrollRestoration = "manual";
+addEventListener("scroll", () => {
+  if (!main.hasAttribute("aria-busy")) depths.set(history.state?.entry, scrollY);
+});
 addEventListener("hashchange", show);
 show();

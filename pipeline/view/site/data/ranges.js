@@ -10,10 +10,11 @@ const GAP = 32 * 1024;
 // Of all files together, so that a long session does not grow for ever.
 const KEPT = 96 * 1024 * 1024;
 
-/** Fetches and keeps the bytes of every file below one address. */
-export class Ranges {
+/** Fetches and keeps the bytes of every file below one address; an event `read` tells of more. */
+export class Ranges extends EventTarget {
   /** @param {string} base address of the dataset's folder, with a slash at its end */
   constructor(base) {
+    super();
     this.base = base;
     /** Bytes that came over the wire so far. */
     this.bytesRead = 0;
@@ -131,6 +132,7 @@ export class Ranges {
       throw new ReadError(`${url} broke off (${error.message}); load the page again`);
     });
     this.bytesRead += buffer.byteLength;
+    this.dispatchEvent(new Event("read"));
     const total = response.headers.get("Content-Range")?.split("/")[1];
     if (buffer.byteLength !== end - start || (total && total !== "*" && Number(total) !== size)) {
       throw new ReadError(

@@ -27,8 +27,10 @@ export function renderHeader(header, context) {
 }
 
 /** @param {HTMLElement} footer @param {object} context what a page is given (app.js) */
-export function renderFooter(footer, { dataset }) {
-  fill(footer, dataset && `${bytes(dataset.bytesRead())} of the dataset read so far.`);
+export function renderFooter(footer, { dataset, signal }) {
+  const say = () => fill(footer, dataset && `${bytes(dataset.bytesRead())} of the dataset read so far.`);
+  dataset?.ranges.addEventListener("read", say, { signal });
+  say();
 }
 
 /** Put the theme that was chosen last in force. */
