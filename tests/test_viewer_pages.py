@@ -243,14 +243,16 @@ def test_keys_alone(browser: Browser, url: str) -> None:
         page.wait_for_selector(".peak")
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.className") == "skip"
-        assert _tab_until(page, "document.activeElement.closest('.example')")
-        before = page.evaluate("document.activeElement.textContent")
-        page.keyboard.press("ArrowLeft")
-        page.keyboard.press("ArrowRight")
-        page.keyboard.press("Home")
-        seen = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
-        assert seen in ("solid", "auto")
-        assert page.evaluate("document.activeElement.textContent") != before
+        _tab_to(page, ".example .text")
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+        # The peak is read first, with its values; other tokens by the arrows.
+        readout = page.locator(".readout")
+        expect(readout).to_be_visible()
+        at_peak = readout.inner_text()
+        for key in ("ArrowLeft", "ArrowRight", "Home", "End"):
+            page.keyboard.press(key)
+            assert (readout.inner_text() == at_peak) == (key == "ArrowRight")
+        assert page.locator("[role=status]", has_text="position").count() == 1
         page.keyboard.press("]")
         page.wait_for_url("**/neuron/1.198*")
         opened.shown()
@@ -261,8 +263,7 @@ def test_keys_alone(browser: Browser, url: str) -> None:
 def test_the_chart_by_keys(browser: Browser, url: str) -> None:
     with tab(browser, url) as opened:
         page = opened.open("#/layer/1")
-        assert _tab_until(page, "document.activeElement.querySelector('canvas') || "
-                                "document.activeElement.tagName == 'CANVAS'")  # fmt: skip
+        _tab_to(page, ".plot")
         page.keyboard.press("ArrowRight")
         page.keyboard.press("ArrowRight")
         page.keyboard.press("Enter")
@@ -270,12 +271,12 @@ def test_the_chart_by_keys(browser: Browser, url: str) -> None:
         opened.shown()
 
 
-def _tab_until(page: Page, condition: str) -> bool:
+def _tab_to(page: Page, selector: str) -> None:
     for _ in range(150):
-        if page.evaluate(f"Boolean({condition})"):
-            return True
+        if page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
+            return
         page.keyboard.press("Tab")
-    return False
+    pytest.fail(f"no Tab leads to {selector}")
 
 
 def test_a_choice_of_light_is_kept(browser: Browser, url: str) -> None:
