@@ -10,7 +10,8 @@ import { COMBOS } from "./words.js";
  *   columns: string[], of: (get: (column: string) => Float64Array) => Float64Array}} Axis
  *
  * `columns` are those of `neurons` (`cos_in_out`) and those of `sign_stats` with their combination
- * (`count gate+_in-`, `n_tokens all`); `of` makes the numbers out of them. A `kind` is cosine, norm, share or mean.
+ * (`count gate+_in-`, `n_tokens all`); `of` makes the numbers out of them. A `kind` is cosine,
+ * norm, share or mean.
  */
 
 const WEIGHTS = ["gate", "in", "out"];
@@ -28,7 +29,7 @@ const norms = WEIGHTS.map((weight) =>
 );
 /** Of the combinations, in their order. @type {Axis[]} */
 export const FREQUENCIES = COMBOS.map((combo, i) =>
-  share(`frequency_${wordOf(combo)}`, `frequency of ${combo}`, [i]),
+  share(`frequency_${wordOf(combo)}`, `frequency of ${readable(combo)}`, [i]),
 );
 const shares = [
   share("frequency_gate_pos", "frequency of gate > 0", [0, 1]),
@@ -39,8 +40,9 @@ const shares = [
 const means = ["post", "gate", "in", "act"].flatMap((quantity) =>
   COMBOS.map((combo) => {
     const name = `mean_${quantity}_${wordOf(combo)}`;
-    const label = `mean ${quantity} in ${combo}`;
-    return stored(name, label, `Means of ${quantity}`, "activation", "mean", `mean_${quantity} ${combo}`);
+    const label = `mean ${quantity} in ${readable(combo)}`;
+    const column = `mean_${quantity} ${combo}`;
+    return stored(name, label, `Means of ${quantity}`, "activation", "mean", column);
   }),
 );
 
@@ -68,7 +70,9 @@ export function shown(axis, value) {
 
 /** The label with its unit. @param {Axis} axis */
 export function titled(axis) {
-  return axis.kind === "cosine" || axis.kind === "norm" ? axis.label : `${axis.label} (${axis.unit})`;
+  return axis.kind === "cosine" || axis.kind === "norm"
+    ? axis.label
+    : `${axis.label} (${axis.unit})`;
 }
 
 function stored(name, label, group, unit, kind, column = name) {
@@ -88,6 +92,11 @@ function share(name, label, combos) {
     return sums;
   };
   return { name, label, group: "Frequencies", unit: "share of tokens", kind: "share", columns, of };
+}
+
+/** `gate+ in−` on one line. */
+function readable(combo) {
+  return combo.replace("_", "\u00a0").replaceAll("-", "−");
 }
 
 /** `gate_pos_in_neg` of `gate+_in-`: plus signs are spaces in addresses. */

@@ -11,9 +11,10 @@ const Z = 1.959963984540054;
 /**
  * Pearson and Spearman of the pairs whose values are both finite, with 95% intervals.
  *
- * As queries/cosine_vs_gate_frequency.sql defines them: ties share their average rank; the intervals
- * are by Fisher's z, that of Spearman with the standard error after Bonett and Wright; a correlation
- * is null where one of the two is constant, its interval below four pairs and at 1 and -1.
+ * As queries/cosine_vs_gate_frequency.sql defines them: ties share their average rank; the
+ * intervals are by Fisher's z, that of Spearman with the standard error after Bonett and Wright. A
+ * correlation is null where one of the two is constant; its interval is null below four pairs and
+ * at 1 and -1.
  *
  * @param {ArrayLike<number>} x
  * @param {ArrayLike<number>} y as many
@@ -87,10 +88,15 @@ function interval(r, width) {
  */
 export function ranks(values) {
   const sorted = Float64Array.from(values).sort();
-  const found = new Float64Array(values.length);
-  for (let i = 0; i < values.length; i += 1) {
-    found[i] = (below(sorted, values[i]) + notAbove(sorted, values[i]) + 1) / 2;
+  // The rank of the ties that begin at each place.
+  const shared = new Float64Array(sorted.length);
+  for (let first = 0, next; first < sorted.length; first = next) {
+    next = first + 1;
+    while (next < sorted.length && sorted[next] === sorted[first]) next += 1;
+    shared[first] = (first + 1 + next) / 2;
   }
+  const found = new Float64Array(values.length);
+  for (let i = 0; i < values.length; i += 1) found[i] = shared[below(sorted, values[i])];
   return found;
 }
 
@@ -101,18 +107,6 @@ function below(sorted, value) {
   while (low < high) {
     const middle = (low + high) >>> 1;
     if (sorted[middle] < value) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
-
-/** How many of sorted numbers are at most a value. */
-function notAbove(sorted, value) {
-  let low = 0;
-  let high = sorted.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (sorted[middle] <= value) low = middle + 1;
     else high = middle;
   }
   return low;

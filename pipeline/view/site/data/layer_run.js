@@ -1,4 +1,4 @@
-/** Reading layer after layer: with progress, to be stopped, and with a pause before it grows large. */
+/** Reading layer after layer: with progress, to be stopped, with a pause before it grows large. */
 
 import { ReadError } from "./errors.js";
 

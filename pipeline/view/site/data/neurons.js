@@ -1,6 +1,7 @@
 /** The numbers of every neuron of a layer, column by column as they are asked for. */
 
 import { COMBOS } from "../words.js";
+import { ReadError } from "./errors.js";
 
 const N_TOKENS = "n_tokens";
 const N_TOKENS_COLUMN = "n_tokens all";
@@ -19,6 +20,24 @@ export function layerNumbers(dataset, layer) {
   const layers = kept.get(dataset);
   if (!layers.has(layer)) layers.set(layer, new LayerNumbers(dataset, layer));
   return layers.get(layer);
+}
+
+/**
+ * Where 95% of the cosines of random vectors lie in a layer; null where the dataset does not tell.
+ *
+ * @param {import("./dataset.js").Dataset} dataset
+ * @param {number} layer
+ * @returns {Promise<[number, number]|null>}
+ */
+export async function randomnessOf(dataset, layer) {
+  try {
+    const row = (await dataset.layersTable()).find((one) => one.layer === layer);
+    return Number.isFinite(row?.randomness_low) ? [row.randomness_low, row.randomness_high] : null;
+  } catch (error) {
+    // A chart can do without.
+    if (error instanceof ReadError) return null;
+    throw error;
+  }
 }
 
 /** Of one layer: ids, classes, and as Float64Array any axis (axes.js), NaN where there is none. */
@@ -87,12 +106,15 @@ export class LayerNumbers {
     const ofSigns = wanted.filter((column) => column.includes(" "));
     const { dataset, layer } = this;
     const isFirst = !this.isBegun;
+    const first = isFirst ? ["neuron", "io_class"] : [];
     const names = [...new Set(ofSigns.map((column) => column.split(" ")[0]))];
     const [weights, signs] = await Promise.allSettled([
       isFirst || ofNeurons.length
-        ? dataset.tableColumns("neurons", layer, [...(isFirst ? ["neuron", "io_class"] : []), ...ofNeurons])
+        ? dataset.tableColumns("neurons", layer, [...first, ...ofNeurons])
         : null,
-      names.length ? dataset.tableColumns("sign_stats", layer, ["neuron", "combo", ...names]) : null,
+      names.length
+        ? dataset.tableColumns("sign_stats", layer, ["neuron", "combo", ...names])
+        : null,
     ]);
     if (weights.status === "rejected") throw weights.reason;
     if (isFirst) this.begin(weights.value);
@@ -117,7 +139,9 @@ export class LayerNumbers {
 
   // All combinations of a column come with it; the number of tokens is the same in all.
   spread(name, signs) {
-    const keys = name === N_TOKENS ? COMBOS.map(() => N_TOKENS_COLUMN) : COMBOS.map((combo) => `${name} ${combo}`);
+    const keys = name === N_TOKENS
+      ? COMBOS.map(() => N_TOKENS_COLUMN)
+      : COMBOS.map((combo) => `${name} ${combo}`);
     for (const key of keys) this.columns.set(key, new Float64Array(this.n).fill(NaN));
     const byCombo = new Map(COMBOS.map((combo, i) => [combo, this.columns.get(keys[i])]));
     const values = signs[name];

@@ -1,4 +1,4 @@
-/** Sign combinations that are rare but strong where they do occur, as queries/rare_combinations.sql. */
+/** Sign combinations that are rare but strong where they occur: queries/rare_combinations.sql. */
 
 import { FREQUENCIES, axisNamed } from "../axes.js";
 import { COMBOS } from "../words.js";
@@ -20,7 +20,11 @@ const GROUPS = 16;
 /** @type {WeakMap<object, RareSearch>} by dataset */
 const kept = new WeakMap();
 
-/** The search in a dataset, kept from page to page. @param {import("./dataset.js").Dataset} dataset */
+/**
+ * The search in a dataset, kept from page to page.
+ *
+ * @param {import("./dataset.js").Dataset} dataset
+ */
 export function rareOf(dataset) {
   if (!kept.has(dataset)) kept.set(dataset, new RareSearch(dataset));
   return kept.get(dataset);
@@ -42,10 +46,12 @@ export class RareSearch {
     const { dataset } = this;
     const files = dataset.partsOf("examples", layer);
     const before = dataset.bytesRead();
-    const groups = await Promise.all(files.map((file) => dataset.open(file).rowGroups("neuron", COLUMNS)));
+    const groups =
+      await Promise.all(files.map((file) => dataset.open(file).rowGroups("neuron", COLUMNS)));
     const footers = dataset.bytesRead() - before;
     const ofLayer = groups.flat().reduce((sum, { bytes }) => sum + bytes, footers);
-    const size = (one) => dataset.partsOf("examples", one).reduce((sum, file) => sum + file.bytes, 0);
+    const size = (one) =>
+      dataset.partsOf("examples", one).reduce((sum, file) => sum + file.bytes, 0);
     const total = this.run.layers.reduce((sum, one) => sum + size(one), 0);
     return (ofLayer * total) / size(layer);
   }
@@ -53,7 +59,8 @@ export class RareSearch {
   async *read(layer) {
     const numbers = layerNumbers(this.dataset, layer);
     await numbers.need([...FREQUENCIES, axisNamed("cos_in_out")]);
-    const isRare = new Map(FREQUENCIES.map((axis, combo) => [COMBOS[combo], rareIn(numbers.values(axis))]));
+    const isRare =
+      new Map(FREQUENCIES.map((axis, combo) => [COMBOS[combo], rareIn(numbers.values(axis))]));
     for (const part of this.dataset.partsOf("examples", layer)) {
       const file = this.dataset.open(part);
       const groups = (await file.rowGroups("neuron", COLUMNS)).filter(({ low, high }) =>
@@ -62,8 +69,12 @@ export class RareSearch {
       for (let from = 0; from < groups.length; from += GROUPS) {
         if (from) yield from / groups.length;
         const these = groups.slice(from, from + GROUPS);
-        const read = await Promise.all(these.map(({ start, end }) => file.columns(COLUMNS, start, end)));
-        read.forEach((columns, place) => this.collect(columns, these[place].start, { numbers, isRare, file }));
+        const read = await Promise.all(
+          these.map(({ start, end }) => file.columns(COLUMNS, start, end)),
+        );
+        read.forEach((columns, place) => {
+          this.collect(columns, these[place].start, { numbers, isRare, file });
+        });
       }
     }
   }
@@ -74,7 +85,7 @@ export class RareSearch {
       const i = numbers.placeOf(neuron[row]);
       const weakest = this.found[N - 1];
       if (!isRare.get(combo[row])?.[i]) continue;
-      if (weakest && Math.abs(post[row]) < Math.abs(weakest.post)) continue;
+      if (weakest && size(post[row]) < size(weakest.post)) continue;
       this.found.push({ numbers, i, combo: combo[row], post: post[row], file, row: start + row });
       this.found.sort(before);
       this.found.length = Math.min(N, this.found.length);
@@ -98,10 +109,16 @@ function rareIn(frequencies) {
   return Uint8Array.from(frequencies, (frequency) => Number(frequency > 0 && frequency < RARE));
 }
 
+/** As SQL orders magnitudes: what is no number is above all, nothing below. */
+function size(post) {
+  if (post === null) return -1;
+  return Number.isNaN(post) ? Infinity : Math.abs(post);
+}
+
 // Strongest first; ties in the order of the tables, combinations by their names.
 function before(a, b) {
   return (
-    Math.abs(b.post) - Math.abs(a.post) ||
+    size(b.post) - size(a.post) ||
     a.numbers.layer - b.numbers.layer ||
     a.numbers.neuron[a.i] - b.numbers.neuron[b.i] ||
     (a.combo < b.combo ? -1 : 1)

@@ -85,10 +85,13 @@ export class Findings {
     const ends = [];
     for (let i = 0; i < numbers.n; i += 1) {
       const value = values[i];
-      if (Number.isFinite(value) && (value <= low || value >= high)) ends.push({ numbers, i, value });
+      if (!Number.isFinite(value)) continue;
+      if (value <= low || value >= high) ends.push({ numbers, i, value });
     }
     const best = (found, sign) =>
-      [...found, ...ends].sort((a, b) => sign * (b.value - a.value) || before(a, b)).slice(0, N_EXTREMES);
+      [...found, ...ends]
+        .sort((a, b) => sign * (b.value - a.value) || before(a, b))
+        .slice(0, N_EXTREMES);
     this.highest = best(this.highest, 1);
     this.lowest = best(this.lowest, -1);
   }

@@ -8,8 +8,14 @@ const GROUPS = 16;
 
 /** What is read of each table: the tokens first, the rest only of row groups that hold one. */
 const TABLES = {
-  examples: { token: "peak_token", others: ["neuron", "combo", "ranking", "rank", "score", "n_duplicates"] },
-  weight_tokens: { token: "token_id", others: ["neuron", "weight", "matrix", "side", "rank", "score"] },
+  examples: {
+    token: "peak_token",
+    others: ["neuron", "combo", "ranking", "rank", "score", "n_duplicates"],
+  },
+  weight_tokens: {
+    token: "token_id",
+    others: ["neuron", "weight", "matrix", "side", "rank", "score"],
+  },
 };
 
 /**
@@ -76,18 +82,20 @@ export class TokenSearch {
     const files = dataset.partsOf(table, run.layers[0]);
     const before = dataset.bytesRead();
     const bytesOf = async (names) => {
-      const groups = await Promise.all(files.map((file) => dataset.open(file).rowGroups("neuron", names)));
+      const groups =
+        await Promise.all(files.map((file) => dataset.open(file).rowGroups("neuron", names)));
       return groups.flat().reduce((sum, { bytes }) => sum + bytes, 0);
     };
     const [tokens, rest] = [await bytesOf([token]), await bytesOf(others)];
     const footers = dataset.bytesRead() - before;
-    const size = (layer) => dataset.partsOf(table, layer).reduce((sum, { bytes }) => sum + bytes, 0);
+    const size = (layer) =>
+      dataset.partsOf(table, layer).reduce((sum, { bytes }) => sum + bytes, 0);
     const factor = run.layers.reduce((sum, layer) => sum + size(layer), 0) / size(run.layers[0]);
     return { least: (footers + tokens) * factor, most: (footers + tokens + rest) * factor };
   }
 
   async *read(layer) {
-    const { token, others } = TABLES[this.table];
+    const { token } = TABLES[this.table];
     const numbers = layerNumbers(this.dataset, layer);
     await numbers.need([]);
     for (const part of this.dataset.partsOf(this.table, layer)) {
@@ -95,20 +103,27 @@ export class TokenSearch {
       const groups = await file.rowGroups("neuron", [token]);
       for (let from = 0; from < groups.length; from += GROUPS) {
         if (from) yield from / groups.length;
-        const found = await Promise.all(groups.slice(from, from + GROUPS).map(async ({ start, end }) => {
-          const { [token]: tokens } = await file.columns([token], start, end);
-          if (!tokens.some((id) => this.ids.has(id))) return [];
-          const columns = await file.columns(others, start, end);
-          const collect = this.table === "examples" ? peakHits : weightHits;
-          return collect({ ...columns, token: tokens }, this.ids, this.ranking);
-        }));
+        const these = groups.slice(from, from + GROUPS);
+        const found = await Promise.all(these.map((group) => this.search(file, group)));
         for (const hit of found.flat()) {
           const place = numbers.placeOf(hit.neuron);
-          this.hits.push({ layer, ioClass: place < 0 ? "no class" : numbers.classOf(place), ...hit });
+          const ioClass = place < 0 ? "no class" : numbers.classOf(place);
+          this.hits.push({ layer, ioClass, ...hit });
         }
+        this.hits.sort(this.table === "examples" ? byExamples : byScore);
       }
     }
-    this.hits.sort(this.table === "examples" ? byExamples : byScore);
+  }
+
+  /** One row group. */
+  async search(file, { start, end }) {
+    const { token, others } = TABLES[this.table];
+    const { [token]: tokens } = await file.columns([token], start, end);
+    if (!tokens.some((id) => this.ids.has(id))) return [];
+    const columns = { ...(await file.columns(others, start, end)), token: tokens };
+    return this.table === "examples"
+      ? peakHits(columns, this.ids, this.ranking)
+      : weightHits(columns, this.ids);
   }
 }
 
@@ -132,31 +147,41 @@ function peakHits(columns, ids, ranking) {
     hit.rank = Math.min(hit.rank, columns.rank[row]);
     hits.set(key, hit);
   }
-  return [...hits.values()].map(({ list, ...hit }) => ({ ...hit, share: hit.nExamples / sizes.get(list) }));
+  return [...hits.values()].map(({ list, ...hit }) => ({
+    ...hit,
+    share: hit.nExamples / sizes.get(list),
+  }));
 }
 
 function weightHits(columns, ids) {
   const hits = [];
   for (let row = 0; row < columns.token.length; row += 1) {
     if (!ids.has(columns.token[row])) continue;
-    hits.push(Object.fromEntries(Object.entries(columns).map(([name, values]) => [name, values[row]])));
+    hits.push(
+      Object.fromEntries(Object.entries(columns).map(([name, values]) => [name, values[row]])),
+    );
   }
   return hits;
 }
 
 function byExamples(a, b) {
   return (
-    b.nExamples - a.nExamples || b.score - a.score || a.layer - b.layer || a.neuron - b.neuron ||
-    compare(a.combo, b.combo) || a.token - b.token
+    b.nExamples - a.nExamples || size(b.score) - size(a.score) || a.layer - b.layer ||
+    a.neuron - b.neuron || compare(a.combo, b.combo) || a.token - b.token
   );
 }
 
 function byScore(a, b) {
   return (
     compare(a.weight, b.weight) || compare(a.matrix, b.matrix) || compare(a.side, b.side) ||
-    (a.side === "highest" ? b.score - a.score : a.score - b.score) ||
+    (size(b.score) - size(a.score)) * (a.side === "highest" ? 1 : -1) ||
     a.layer - b.layer || a.neuron - b.neuron || a.token - b.token
   );
+}
+
+/** As SQL orders numbers: what is none is above all. */
+function size(score) {
+  return Number.isNaN(score) ? Infinity : score;
 }
 
 function compare(a, b) {

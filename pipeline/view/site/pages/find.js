@@ -21,7 +21,8 @@ export async function render(context) {
 
 function byNumber({ dataset, link }) {
   const input = h("input", {
-    type: "text", id: "find-neuron", size: "10", autocomplete: "off", placeholder: `${dataset.layers.at(-1)}.0`, "aria-describedby": "find-neuron-problem",
+    type: "text", id: "find-neuron", size: "10", autocomplete: "off",
+    placeholder: `${dataset.layers.at(-1)}.0`, "aria-describedby": "find-neuron-problem",
   });
   const problem = h("span", { id: "find-neuron-problem", class: "problem", role: "status" });
   const go = (event) => {
@@ -30,7 +31,8 @@ function byNumber({ dataset, link }) {
     if (found && dataset.hasNeuron(found.layer, found.neuron)) {
       location.hash = link(`neuron/${found.layer}.${found.neuron}`);
     } else {
-      fill(problem, found ? `There is no neuron ${input.value.trim()} here.` : "Write layer.neuron, such as 0.12.");
+      const missing = `There is no neuron ${input.value.trim()} here.`;
+      fill(problem, found ? missing : "Write layer.neuron, such as 0.12.");
     }
   };
   return h("section", { "aria-labelledby": "number-title" },

@@ -25,8 +25,10 @@ export async function render(context) {
   fill(main,
     h("h1", { tabindex: "-1" }, manifest.model.name),
     h("p", { class: "lead" }, summary(dataset)),
-    h("section", { "aria-labelledby": "run-title" }, h("h2", { id: "run-title" }, "What was run"), runFacts(manifest)),
-    h("section", { "aria-labelledby": "layers-title" }, h("h2", { id: "layers-title" }, "Layers"), layers),
+    h("section", { "aria-labelledby": "run-title" },
+      h("h2", { id: "run-title" }, "What was run"), runFacts(manifest)),
+    h("section", { "aria-labelledby": "layers-title" },
+      h("h2", { id: "layers-title" }, "Layers"), layers),
     h("section", { "aria-labelledby": "survey-title" },
       h("h2", { id: "survey-title" }, "All neurons"),
       readingBar({ run, start: "Read all layers", signal }),
@@ -44,7 +46,8 @@ export async function render(context) {
 
 function summary({ manifest, layers, hasScan }) {
   const nNeurons = manifest.model.n_neurons.reduce((sum, n) => sum + n, 0);
-  const neurons = `${count(nNeurons)} neurons in ${count(layers.length)} ${layers.length === 1 ? "layer" : "layers"}`;
+  const of = layers.length === 1 ? "layer" : "layers";
+  const neurons = `${count(nNeurons)} neurons in ${count(layers.length)} ${of}`;
   return hasScan
     ? `${neurons}, over ${count(manifest.corpus.n_tokens)} tokens of ${manifest.corpus.name}`
     : `${neurons}: weights alone, without a corpus`;

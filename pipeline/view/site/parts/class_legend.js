@@ -21,9 +21,12 @@ export function classLegend({ counts, chosen, onchoose }) {
   const list = h("ul", { class: "class-legend", "aria-label": "Classes: press to choose" });
   const paint = () => {
     const had = [...list.querySelectorAll("button")].indexOf(document.activeElement);
+    const all = { type: "button", class: "all", onclick: () => press(null) };
     fill(list, names.slice(0, MOST).map((name) => item(name)),
-      names.length > MOST && h("li", { class: "note" }, `and ${count(names.length - MOST)} other classes`),
-      chosen.size > 0 && h("li", {}, h("button", { type: "button", class: "all", onclick: () => press(null) }, "All classes")));
+      names.length > MOST &&
+        h("li", { class: "note" }, `and ${count(names.length - MOST)} other classes`),
+      chosen.size > 0 &&
+        h("li", {}, h("button", all, "All classes")));
     if (had >= 0) (list.querySelectorAll("button")[had] ?? list.querySelector("button"))?.focus();
   };
   const press = (name) => {

@@ -35,13 +35,16 @@ export function classShares({ rows, link, signal }) {
   const most = Math.max(0, ...rows.map((row) => shareOf(row, others)));
   const figures = [stack({ title: "All classes", rows, classes, most: 1, link, signal })];
   if (most > 0 && most < FEW) {
-    figures.push(stack({ title: "Without orthogonal output", rows, classes: others, most, link: null, signal }));
+    const title = "Without orthogonal output";
+    figures.push(stack({ title, rows, classes: others, most, link: null, signal }));
   }
   return figures;
 }
 
 function shareOf(row, classes) {
-  return row.n_neurons ? classes.reduce((sum, name) => sum + nOfClass(row, name), 0) / row.n_neurons : 0;
+  return row.n_neurons
+    ? classes.reduce((sum, name) => sum + nOfClass(row, name), 0) / row.n_neurons
+    : 0;
 }
 
 function words(row, classes) {
@@ -58,7 +61,8 @@ function stack({ title, rows, classes, most, link, signal }) {
   onWidth(plot, (width) => draw(drawing, width, { rows, classes, most, link }), signal);
   const n = rows.reduce((sum, row) => sum + row.n_neurons, 0);
   return h("figure", {},
-    h("figcaption", {}, h("strong", {}, title), " ", h("span", { class: "note" }, `n = ${count(n)} neurons`)), plot);
+    h("figcaption", {}, h("strong", {}, title), " ",
+      h("span", { class: "note" }, `n = ${count(n)} neurons`)), plot);
 }
 
 function draw(drawing, width, { rows, classes, most, link }) {
@@ -72,7 +76,8 @@ function draw(drawing, width, { rows, classes, most, link }) {
   const thick = Math.min(step * 0.82, 3 * unit);
   const x = layerScale(rows.map(({ layer }) => layer), margin.left, right);
   fill(drawing,
-    svg("defs", {}, classes.filter((name) => lookOf(name).isHollow).map((name) => hatch(name, unit))),
+    svg("defs", {},
+      classes.filter((name) => lookOf(name).isHollow).map((name) => hatch(name, unit))),
     axes({ width, height, margin, x, y, xLabel: "layer", yLabel: "share of the layer's neurons" }),
     rows.map((row, place) => {
       const left = x.at(place) - thick / 2;
@@ -82,7 +87,8 @@ function draw(drawing, width, { rows, classes, most, link }) {
         below -= high;
         if (!high) return null;
         const part = svg("rect", { x: left, y: below, width: thick, height: high });
-        part.style.setProperty("fill", lookOf(name).isHollow ? `url(#${idOf(name)})` : `var(${lookOf(name).colour})`);
+        const { isHollow, colour } = lookOf(name);
+        part.style.setProperty("fill", isHollow ? `url(#${idOf(name)})` : `var(${colour})`);
         return part;
       });
       const said = words(row, classes);
@@ -90,7 +96,10 @@ function draw(drawing, width, { rows, classes, most, link }) {
       return svg("a", { href: link(row.layer), "aria-label": said, class: "bar-link" },
         svg("title", {}, said),
         // All of the layer's strip leads to it.
-        svg("rect", { class: "strip", x: x.at(place) - step / 2, y: margin.top, width: step, height: bottom - margin.top }),
+        svg("rect", {
+          class: "strip", x: x.at(place) - step / 2, y: margin.top,
+          width: step, height: bottom - margin.top,
+        }),
         parts);
     }));
 }
@@ -125,6 +134,7 @@ function hatch(name, unit) {
   const stripe = svg("rect", { width: side * 0.45, height: side });
   stripe.style.setProperty("fill", "var(--ground)");
   return svg("pattern", {
-    id: idOf(name), width: side, height: side, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)",
+    id: idOf(name), width: side, height: side, patternUnits: "userSpaceOnUse",
+    patternTransform: "rotate(45)",
   }, ground, stripe);
 }

@@ -41,7 +41,9 @@ export function lookOf(name) {
   const isHollow = name.startsWith(ATYPICAL);
   const typical = isHollow ? name.slice(ATYPICAL.length) : name;
   const place = CLASS_ORDER.indexOf(name);
-  if (place < 0) return { colour: "--class-other", shape: OTHER, isHollow: false, order: CLASS_ORDER.length };
+  if (place < 0) {
+    return { colour: "--class-other", shape: OTHER, isHollow: false, order: CLASS_ORDER.length };
+  }
   return {
     colour: `--class-${typical.replaceAll(" ", "-")}`,
     shape: SHAPES[typical],
@@ -64,12 +66,16 @@ export function swatchOf(name) {
   const { colour, isHollow } = lookOf(name);
   const ground = svg("rect", { x: -1, y: -1, width: 2, height: 2 });
   ground.style.setProperty("fill", `var(${colour})`);
-  const stripes = svg("path", { d: "M-1,0.1 L0.1,-1 M-1,1.2 L1.2,-1 M-0.1,1.2 L1.2,-0.1", "stroke-width": 0.35 });
+  const lines = "M-1,0.1 L0.1,-1 M-1,1.2 L1.2,-1 M-0.1,1.2 L1.2,-0.1";
+  const stripes = svg("path", { d: lines, "stroke-width": 0.35 });
   stripes.style.setProperty("stroke", "var(--ground)");
-  return svg("svg", { class: "mark", viewBox: "-1 -1 2 2", "aria-hidden": "true" }, ground, isHollow && stripes);
+  return svg("svg", { class: "mark", viewBox: "-1 -1 2 2", "aria-hidden": "true" },
+    ground, isHollow && stripes);
 }
 
 /** Names in their order, those of a dataset's own last. @param {Iterable<string>} names */
 export function inOrder(names) {
-  return [...names].sort((a, b) => lookOf(a).order - lookOf(b).order || (a < b ? -1 : a > b ? 1 : 0));
+  return [...names].sort(
+    (a, b) => lookOf(a).order - lookOf(b).order || (a < b ? -1 : a > b ? 1 : 0),
+  );
 }

@@ -18,7 +18,9 @@ export function withInterval(value, low, high) {
 export function correlationList(found, of) {
   if (found.n < 2) return h("p", { class: "note" }, `No correlation: n = ${count(found.n)}.`);
   return h("dl", { class: "correlation" },
-    h("div", {}, h("dt", {}, "Pearson"), h("dd", {}, withInterval(found.pearson, found.pearsonLow, found.pearsonHigh))),
-    h("div", {}, h("dt", {}, "Spearman"), h("dd", {}, withInterval(found.spearman, found.spearmanLow, found.spearmanHigh))),
+    h("div", {}, h("dt", {}, "Pearson"),
+      h("dd", {}, withInterval(found.pearson, found.pearsonLow, found.pearsonHigh))),
+    h("div", {}, h("dt", {}, "Spearman"),
+      h("dd", {}, withInterval(found.spearman, found.spearmanLow, found.spearmanHigh))),
     h("div", {}, h("dt", {}, "n"), h("dd", {}, `${count(found.n)} ${of}`)));
 }

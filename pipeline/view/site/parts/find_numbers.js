@@ -14,6 +14,9 @@ import { rangeFields } from "./range_fields.js";
 import { readingBar } from "./reading.js";
 import { Table } from "./table.js";
 
+const WITH_SCAN = "By class, cosines and frequencies";
+const SURVEYED = [...COSINES, ...FREQUENCIES];
+
 /** The section. @param {object} context what a page is given (app.js) */
 export function findNumbers(context) {
   const finder = new NumberFinder(context);
@@ -30,7 +33,8 @@ class NumberFinder {
       : COSINES;
     this.ranges = new Map(this.axes.map((axis) => [axis, parsedRange(params.get(axis.name))]));
     this.classes = new Set((params.get("class") ?? "").split(",").filter(Boolean));
-    this.layer = layerSelect(dataset, params.get("token") ? null : params.get("layer"), "numbers-layer");
+    this.layer =
+      layerSelect(dataset, params.get("token") ? null : params.get("layer"), "numbers-layer");
     this.layer.addEventListener("change", () => this.begun && this.start());
     this.results = h("div", { id: "numbers-results" });
     const submit = (event) => {
@@ -49,7 +53,7 @@ class NumberFinder {
       return h("label", { class: "class-name" }, box, markOf(name), name);
     };
     this.element = h("section", { "aria-labelledby": "numbers-title" },
-      h("h2", { id: "numbers-title" }, dataset.hasScan ? "By class, cosines and frequencies" : "By class and cosines"),
+      h("h2", { id: "numbers-title" }, dataset.hasScan ? WITH_SCAN : "By class and cosines"),
       h("form", { onsubmit: submit },
         h("fieldset", { class: "classes" }, h("legend", {}, "Classes (none: all)"),
           inOrder(new Set([...CLASS_ORDER, ...this.classes])).map(classBox)),
@@ -60,7 +64,8 @@ class NumberFinder {
             this.change();
           },
         }))),
-        h("div", { class: "controls" }, h("label", {}, "in ", this.layer), h("button", { type: "submit" }, "Find"))),
+        h("div", { class: "controls" }, h("label", {}, "in ", this.layer),
+          h("button", { type: "submit" }, "Find"))),
       this.results);
   }
 
@@ -88,7 +93,7 @@ class NumberFinder {
     const { dataset } = this.context;
     if (this.layer.value === "") return surveyOf(dataset).run;
     const read = async function* read(layer) {
-      await layerNumbers(dataset, layer).need(dataset.hasScan ? [...COSINES, ...FREQUENCIES] : COSINES);
+      await layerNumbers(dataset, layer).need(dataset.hasScan ? SURVEYED : COSINES);
     };
     return new LayerRun({ dataset, layers: [Number(this.layer.value)], read });
   }
@@ -105,7 +110,8 @@ class NumberFinder {
     this.said = h("p", { role: "status" });
     this.values = new Map();
     this.table = new Table({
-      label: "Neurons that meet the conditions", file: "neurons.csv", empty: "None in the layers that are read.",
+      label: "Neurons that meet the conditions", file: "neurons.csv",
+      empty: "None in the layers that are read.",
       columns: [
         ...nameColumns((row) => this.at(row), (path) => context.link(path)),
         ...this.axes.map((axis) => axisColumn(axis, (row) => this.value(axis, row))),
@@ -137,7 +143,7 @@ class NumberFinder {
     const isPart = this.layers.length < this.run.layers.length;
     fill(this.said, `${count(n)} of the ${count(nAll)} neurons`,
       isPart && ` of ${count(this.layers.length)} of ${count(this.run.layers.length)} layers`);
-    this.table.show(Uint32Array.from({ length: n }, (_, row) => row));
+    this.table.show(Uint32Array.from({ length: n }, (_, row) => row), !isAnew);
   }
 
   add(numbers) {

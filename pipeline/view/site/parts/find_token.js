@@ -34,7 +34,8 @@ class TokenFinder {
     this.leaving = new AbortController();
     context.signal.addEventListener("abort", () => this.leave());
     this.input = h("input", {
-      type: "text", id: "find-token", value: params.get("token"), size: "14", autocomplete: "off", spellcheck: "false", required: true,
+      type: "text", id: "find-token", value: params.get("token"), size: "14", autocomplete: "off",
+      spellcheck: "false", required: true,
     });
     const among = tables.includes(params.get("in")) ? params.get("in") : tables[0];
     const words = { examples: "peaks of the lists", weight_tokens: "tokens of the weights" };
@@ -44,7 +45,8 @@ class TokenFinder {
     this.ranking = h("select", { id: "find-ranking" }, rankings.map((name) =>
       h("option", { value: name, selected: name === params.get("ranking") }, name)));
     this.rankingLabel = h("label", {}, "by ", this.ranking);
-    this.layer = layerSelect(dataset, params.get("token") ? params.get("layer") : null, "token-layer");
+    this.layer =
+      layerSelect(dataset, params.get("token") ? params.get("layer") : null, "token-layer");
     this.offers = h("div", { class: "offers" });
     this.results = h("div", { id: "token-results" });
     const changed = () => {
@@ -52,7 +54,9 @@ class TokenFinder {
       this.results.replaceChildren();
       if (this.offers.childElementCount) this.resolve(false);
     };
-    for (const select of [this.table, this.ranking, this.layer]) select.addEventListener("change", changed);
+    for (const select of [this.table, this.ranking, this.layer]) {
+      select.addEventListener("change", changed);
+    }
     this.rankingLabel.hidden = among !== "examples";
     const submit = (event) => {
       event.preventDefault();
@@ -60,10 +64,12 @@ class TokenFinder {
     };
     this.element = h("section", { "aria-labelledby": "token-title" },
       h("h2", { id: "token-title" }, "By token"),
-      h("p", { class: "note" }, "Neurons with lists that have their peak at a token, or whose weights are closest to it."),
+      h("p", { class: "note" },
+        "Neurons with lists that have their peak at a token, or whose weights are closest to it."),
       h("form", { class: "controls", onsubmit: submit },
-        h("label", {}, "Token ", this.input), h("label", {}, "among the ", this.table), this.rankingLabel,
-        h("label", {}, "in ", this.layer), h("button", { type: "submit" }, "Look up")),
+        h("label", {}, "Token ", this.input), h("label", {}, "among the ", this.table),
+        this.rankingLabel, h("label", {}, "in ", this.layer),
+        h("button", { type: "submit" }, "Look up")),
       this.offers, this.results);
   }
 
@@ -90,7 +96,8 @@ class TokenFinder {
     const { exact, near, nNear } = tokensOf(this.vocab, text, MOST_NEAR);
     const named = isOpened && context.params.get("ids")?.split(",").map(Number);
     const chosen = new Set(named || exact);
-    const shown = [...new Set([...exact, ...chosen])].filter((id) => id >= 0 && id < this.vocab.size);
+    const shown =
+      [...new Set([...exact, ...chosen])].filter((id) => id >= 0 && id < this.vocab.size);
     this.start = h("div", { class: "controls" });
     const offer = (id) => {
       const box = h("input", {
@@ -101,15 +108,18 @@ class TokenFinder {
           this.prepare(chosen, exact, false);
         },
       });
-      return h("label", { class: "offer" }, box, tokenMark(id, this.vocab), h("span", { class: "note" }, `id ${id}`));
+      return h("label", { class: "offer" },
+        box, tokenMark(id, this.vocab), h("span", { class: "note" }, `id ${id}`));
     };
+    const these = shown.length === 1 ? "This token" : `These ${count(shown.length)} tokens`;
     fill(this.offers,
       shown.length
-        ? h("fieldset", {}, h("legend", {}, shown.length === 1 ? "This token" : `These ${count(shown.length)} tokens`), shown.map(offer))
+        ? h("fieldset", {}, h("legend", {}, these), shown.map(offer))
         : h("p", { role: "status" }, "No token is this text, with or without spaces around it."),
       nNear > 0 && h("details", { open: !shown.length },
         h("summary", {}, `${count(nNear)} other ${nNear === 1 ? "token holds" : "tokens hold"} it`),
-        h("fieldset", {}, h("legend", {}, nNear > near.length ? `The first ${count(near.length)}` : "Other tokens"),
+        h("fieldset", {},
+          h("legend", {}, nNear > near.length ? `The first ${count(near.length)}` : "Other tokens"),
           near.filter((id) => !shown.includes(id)).map(offer))),
       this.start);
     await this.prepare(chosen, exact, isOpened);
@@ -141,19 +151,24 @@ class TokenFinder {
     const go = () => {
       const isExact = ids.join() === exact.join();
       context.keep({
-        token: this.input.value, ids: isExact ? null : ids.join(","), in: this.table.value === "examples" ? null : this.table.value,
-        ranking: this.table.value === "examples" ? this.ranking.value : null, layer: this.layer.value,
+        token: this.input.value, ids: isExact ? null : ids.join(","),
+        in: this.table.value === "examples" ? null : this.table.value,
+        ranking: this.table.value === "examples" ? this.ranking.value : null,
+        layer: this.layer.value,
       });
       this.start.replaceChildren();
       this.show(search);
       search.run.start();
     };
     const { least, most } = expected;
-    if (!search.run.layers.length) fill(this.start, h("p", { class: "note" }, "There are no such lists here."));
-    else if (isOpened && least < UNASKED) go();
+    if (!search.run.layers.length) {
+      fill(this.start, h("p", { class: "note" }, "There are no such lists here."));
+    } else if (isOpened && least < UNASKED) go();
     else {
-      const about = `about ${bytes(least)}${most > least * 1.2 ? `, up to ${bytes(most)} for a frequent token` : ""}`;
-      fill(this.start, h("button", { type: "button", onclick: go }, "Search"), h("span", { class: "note" }, `reads ${about}`));
+      const more = most > least * 1.2 ? `, up to ${bytes(most)} for a frequent token` : "";
+      const about = `about ${bytes(least)}${more}`;
+      fill(this.start, h("button", { type: "button", onclick: go }, "Search"),
+        h("span", { class: "note" }, `reads ${about}`));
     }
   }
 
@@ -161,10 +176,11 @@ class TokenFinder {
     const { signal } = this.leaving;
     const at = (row) => search.hits[row];
     const table = new Table({
-      label: "Neurons by token", file: "neurons_by_token.csv", empty: "None in the layers that are read.",
+      label: "Neurons by token", file: "neurons_by_token.csv",
+      empty: "None in the layers that are read.",
       columns: search.table === "examples" ? this.peakColumns(at) : this.weightColumns(at),
     });
-    const paint = () => table.show([...search.hits.keys()]);
+    const paint = () => table.show([...search.hits.keys()], true);
     search.run.listen(paint, signal);
     paint();
     fill(this.results, readingBar({ run: search.run, start: "Search", signal }), table.element);
@@ -179,7 +195,8 @@ class TokenFinder {
         cell: (row) => h("a", { href: this.context.link(`neuron/${id(row)}`, params) }, id(row)),
       },
       {
-        name: "token", title: "Token", key: (row) => at(row).token, raw: (row) => this.vocab.text(at(row).token),
+        name: "token", title: "Token", key: (row) => at(row).token,
+        raw: (row) => this.vocab.text(at(row).token),
         cell: (row) => tokenMark(at(row).token, this.vocab),
       },
     ];
@@ -188,10 +205,19 @@ class TokenFinder {
   peakColumns(at) {
     return [
       ...this.named(at, { ranking: this.ranking.value }),
-      { name: "combo", title: "Combination", key: (row) => COMBOS.indexOf(at(row).combo), cell: (row) => comboMark(at(row).combo), raw: (row) => at(row).combo },
+      {
+        name: "combo", title: "Combination", key: (row) => COMBOS.indexOf(at(row).combo),
+        cell: (row) => comboMark(at(row).combo), raw: (row) => at(row).combo,
+      },
       countColumn("n_examples", "entries", (row) => at(row).nExamples),
-      { name: "share", title: "share of its list", isNumber: true, key: (row) => at(row).share, cell: (row) => percent(at(row).share) },
-      { name: "best_score", title: `best |${this.ranking.value}|`, isNumber: true, key: (row) => at(row).score, cell: (row) => short(at(row).score) },
+      {
+        name: "share", title: "share of its list", isNumber: true,
+        key: (row) => at(row).share, cell: (row) => percent(at(row).share),
+      },
+      {
+        name: "best_score", title: `best |${this.ranking.value}|`, isNumber: true,
+        key: (row) => at(row).score, cell: (row) => short(at(row).score),
+      },
       countColumn("best_rank", "best rank", (row) => at(row).rank),
       countColumn("n_duplicates", "duplicates", (row) => at(row).nDuplicates),
       classColumn((row) => at(row).ioClass),
@@ -209,7 +235,10 @@ class TokenFinder {
       word("matrix", "Compared with", ["embedding", "unembedding"]),
       word("side", "Side", ["highest", "lowest"]),
       countColumn("rank", "rank", (row) => at(row).rank),
-      { name: "score", title: "dot product", isNumber: true, key: (row) => at(row).score, cell: (row) => short(at(row).score) },
+      {
+        name: "score", title: "dot product", isNumber: true,
+        key: (row) => at(row).score, cell: (row) => short(at(row).score),
+      },
       classColumn((row) => at(row).ioClass),
     ];
   }

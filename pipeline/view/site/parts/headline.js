@@ -36,7 +36,9 @@ export function headline({ link, signal }, { run, findings }) {
       low: found.map((one) => one[`${key}Low`]),
       high: found.map((one) => one[`${key}High`]),
     })));
-    fill(table, wide("Correlation of cos(w_in, w_out) and the frequency of gate > 0 by layer", ["Layer", "Pearson", "Spearman", "Neurons"],
+    fill(table,
+      wide("Correlation of cos(w_in, w_out) and the frequency of gate > 0 by layer",
+        ["Layer", "Pearson", "Spearman", "Neurons"],
       found.map((one, i) => [
         h("a", { href: link(`layer/${layers[i]}`) }, layers[i]),
         withInterval(one.pearson, one.pearsonLow, one.pearsonHigh),
@@ -45,14 +47,19 @@ export function headline({ link, signal }, { run, findings }) {
     // Over all neurons it takes a while: not after each layer.
     if (n === nPooled || (run.state === "running" && Math.log2(n) % 1)) return;
     nPooled = n;
-    fill(all, h("h3", {}, n === run.layers.length ? "All neurons" : `Neurons of ${count(n)} of ${count(run.layers.length)} layers`),
-      correlationList(findings.pooled(), "neurons"), h("p", { class: "note" }, "In brackets: 95% intervals."));
+    const part = `Neurons of ${count(n)} of ${count(run.layers.length)} layers`;
+    fill(all,
+      h("h3", {}, n === run.layers.length ? "All neurons" : part),
+      correlationList(findings.pooled(), "neurons"),
+      h("p", { class: "note" }, "In brackets: 95% intervals."));
   };
   run.listen(paint, signal);
   paint();
   return h("div", { class: "headline" },
-    h("p", {}, "Correlation of cos(w_in, w_out) with the share of the tokens where gate > 0: below zero, neurons " +
-      "that take away what they read have a positive gate more often than those that add to it."),
+    h("p", {},
+      "Correlation of cos(w_in, w_out) with the share of the tokens where gate > 0: below zero, ",
+      "neurons that take away what they read have a positive gate more often than those that add ",
+      "to it."),
     h("div", { class: "beside" }, all, figure.element),
     h("details", {}, h("summary", {}, "As a table"), table));
 }

@@ -69,7 +69,8 @@ function draw(drawing, width, { axis, low, high, heights, region, isChosen }) {
   drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
   const right = width - margin.right;
   const bottom = height - margin.bottom;
-  const x = scale([low, high], [margin.left, right], (right - margin.left) / (4.2 * unit), axis.kind === "share");
+  const x = scale(
+    [low, high], [margin.left, right], (right - margin.left) / (4.2 * unit), axis.kind === "share");
   const most = Math.max(1, ...heights[0]);
   const y = scale([0, most], [bottom, margin.top], 4);
   y.ticks = y.ticks.filter(Number.isInteger);

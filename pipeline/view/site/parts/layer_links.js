@@ -20,10 +20,12 @@ export function layerLinks({ dataset, link, params }, layer) {
     onchange: () => {
       location.hash = to(select.value);
     },
-  }, dataset.layers.map((one) => h("option", { value: one, selected: one === layer }, `Layer ${one}`)));
+  }, dataset.layers.map((one) =>
+    h("option", { value: one, selected: one === layer }, `Layer ${one}`)));
   return h("div", { class: "layer-head" },
     h("h1", { tabindex: "-1" }, `Layer ${layer}`),
-    h("p", { class: "note" }, `${count(dataset.nNeurons(layer))} neurons of ${dataset.manifest.model.name}`),
+    h("p", { class: "note" },
+      `${count(dataset.nNeurons(layer))} neurons of ${dataset.manifest.model.name}`),
     h("nav", { class: "controls", "aria-label": "Layers" },
       neighbour(dataset.layers[place - 1], "← Previous", "prev"), select,
       neighbour(dataset.layers[place + 1], "Next →", "next")));

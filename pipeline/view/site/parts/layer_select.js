@@ -11,5 +11,6 @@ import { h } from "../dom.js";
 export function layerSelect({ layers }, chosen, id) {
   return h("select", { id },
     h("option", { value: "" }, "all layers"),
-    layers.map((layer) => h("option", { value: layer, selected: String(layer) === chosen }, `layer ${layer}`)));
+    layers.map((layer) =>
+      h("option", { value: layer, selected: String(layer) === chosen }, `layer ${layer}`)));
 }

@@ -32,12 +32,19 @@ export function nameColumns(at, link) {
   ];
 }
 
-/** The class, sorted from what enriches to what depletes. @param {(row: number) => string} classAt */
+/**
+ * The class, sorted from what enriches to what depletes.
+ *
+ * @param {(row: number) => string} classAt
+ */
 export function classColumn(classAt) {
   return {
     name: "io_class", title: "Class",
     key: (row) => lookOf(classAt(row)).order,
-    cell: (row) => h("span", { class: "class-name" }, markOf(classAt(row)), classAt(row)),
+    cell: (row) => {
+      const name = classAt(row);
+      return h("span", { class: "class-name", title: name }, markOf(name), h("span", {}, name));
+    },
     raw: classAt,
   };
 }
@@ -50,7 +57,10 @@ export function classColumn(classAt) {
  * @returns {import("./table.js").Column}
  */
 export function axisColumn(axis, value) {
-  return { name: axis.name, title: axis.label, isNumber: true, key: value, cell: (row) => shown(axis, value(row)) };
+  return {
+    name: axis.name, title: axis.label, isNumber: true,
+    key: value, cell: (row) => shown(axis, value(row)),
+  };
 }
 
 /** A whole number. @returns {import("./table.js").Column} */

@@ -35,7 +35,8 @@ export function axes({ width, height, margin, x, y, xLabel, yLabel }) {
     const at = Math.round(y.at(tick)) + 0.5;
     group.append(
       svg("line", { class: "grid", x1: margin.left, x2: right, y1: at, y2: at }),
-      svg("text", { x: margin.left - 0.4 * unit, y: at, dy: "0.35em", "text-anchor": "end" }, y.text(tick)),
+      svg("text", { x: margin.left - 0.4 * unit, y: at, dy: "0.35em", "text-anchor": "end" },
+        y.text(tick)),
     );
   }
   for (const tick of x?.ticks ?? []) {
@@ -46,8 +47,7 @@ export function axes({ width, height, margin, x, y, xLabel, yLabel }) {
     );
   }
   group.append(
-    svg("line", { class: "axis-line", x1: margin.left, x2: right, y1: bottom + 0.5, y2: bottom + 0.5 }),
-    svg("line", { class: "axis-line", x1: margin.left + 0.5, x2: margin.left + 0.5, y1: margin.top, y2: bottom }),
+    svg("path", { class: "axis-line", d: `M${margin.left},${margin.top} V${bottom} H${right}` }),
     // Both labels lie, and reach to the other side where they are long.
     svg("text", { class: "label", x: right, y: height - 0.5 * unit, "text-anchor": "end" }, xLabel),
     svg("text", { class: "label", x: 0.2 * unit, y: 1.1 * unit }, yLabel),
@@ -64,5 +64,6 @@ export function axes({ width, height, margin, x, y, xLabel, yLabel }) {
  * @param {number} height
  */
 export function band(x, y, width, height) {
-  return svg("rect", { class: "randomness", x, y, width: Math.max(1, width), height: Math.max(1, height) });
+  const [wide, high] = [Math.max(1, width), Math.max(1, height)];
+  return svg("rect", { class: "randomness", x, y, width: wide, height: high });
 }

@@ -14,7 +14,10 @@ import { parsedNumber } from "./choice.js";
  */
 export function rangeFields({ label, range, onchange, isShare = false }) {
   const unit = isShare ? 100 : 1;
-  const text = (value) => (value === null || value === undefined ? null : Number((value * unit).toPrecision(6)));
+  const text = (value) => {
+    if (value === null || value === undefined) return null;
+    return Number((value * unit).toPrecision(6));
+  };
   const field = (name, value) =>
     h("input", {
       type: "text", inputmode: "decimal", size: "7", autocomplete: "off", value: text(value),
@@ -34,11 +37,14 @@ export function rangeFields({ label, range, onchange, isShare = false }) {
   low.addEventListener("change", change);
   high.addEventListener("change", change);
   return h("fieldset", { class: "range" },
-    h("legend", {}, label, isShare && " (%)"), low, h("span", { "aria-hidden": "true" }, "to"), high);
+    h("legend", {}, label, isShare && " (%)"),
+    low, h("span", { "aria-hidden": "true" }, "to"), high);
 }
 
 /** A range in words. @param {import("./choice.js").Range} range */
 export function rangeWords(label, [low, high]) {
   if (low === null) return `${label} at most ${short(high)}`;
-  return high === null ? `${label} at least ${short(low)}` : `${label} from ${short(low)} to ${short(high)}`;
+  return high === null
+    ? `${label} at least ${short(low)}`
+    : `${label} from ${short(low)} to ${short(high)}`;
 }

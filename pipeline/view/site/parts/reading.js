@@ -14,7 +14,8 @@ export function readingBar({ run, start, signal }) {
   const total = run.layers.length;
   const progress = h("progress", { max: total, "aria-label": "Layers read" });
   const words = h("span");
-  const button = h("button", { type: "button", onclick: () => (run.state === "running" ? run.stop() : run.start()) });
+  const press = () => (run.state === "running" ? run.stop() : run.start());
+  const button = h("button", { type: "button", onclick: press });
   const problems = h("div");
   const status = h("p", { class: "unseen", role: "status" });
   let last = "";
@@ -25,7 +26,8 @@ export function readingBar({ run, start, signal }) {
     button.hidden = state === "done";
     const left = run.bytesLeft();
     const more = left === null ? "" : `, about ${bytes(left)} more`;
-    fill(button, { ready: start, running: "Stop", paused: `Go on${more}`, stopped: `Go on${more}` }[state]);
+    const goOn = `Go on${more}`;
+    fill(button, { ready: start, running: "Stop", paused: goOn, stopped: goOn }[state]);
     const so = `${count(run.done.length)} of ${count(total)} layers, ${bytes(run.bytes)}`;
     fill(words, {
       ready: "",
@@ -38,7 +40,8 @@ export function readingBar({ run, start, signal }) {
     if (state !== last) fill(status, words.textContent);
     last = state;
     fill(problems, run.problems.length > 0 && h("ul", { class: "problems" },
-      run.problems.map(({ layer, message }) => h("li", { class: "problem" }, `Layer ${layer}: ${message}`))));
+      run.problems.map(({ layer, message }) =>
+        h("li", { class: "problem" }, `Layer ${layer}: ${message}`))));
   };
   run.listen(paint, signal);
   paint();

@@ -3,6 +3,8 @@
 import { h } from "../dom.js";
 import { count, short } from "../numbers.js";
 
+const FLIPPED = "flipped so that cos(w_gate, w_in) ≥ 0";
+
 /**
  * @param {object} manifest
  * @returns {HTMLElement[]} lists of facts, and the whole manifest to unfold
@@ -34,20 +36,22 @@ export function runFacts(manifest) {
     },
     Scan: hasScan && {
       "Position 0": yesNo(settings.skip_bos, "left out", "counted"),
-      Signs: yesNo(settings.canonical_signs, "flipped so that cos(w_gate, w_in) ≥ 0", "as the model has them"),
+      Signs: yesNo(settings.canonical_signs, FLIPPED, "as the model has them"),
       Lists: settings.k && `${settings.k} examples by ${[settings.rankings].flat().join(", ")}`,
       Duplicates: yesNo(settings.dedupe, "left out of the lists", "kept in the lists"),
-      Window: settings.window && `${settings.window.before} tokens before a peak, ${settings.window.after} after`,
+      Window: settings.window &&
+        `${settings.window.before} tokens before a peak, ${settings.window.after} after`,
       "Threshold of the classes": config?.weights?.threshold,
     },
     Run: {
-      Finished: manifest.finished && h("time", { datetime: manifest.finished }, dateText(manifest.finished)),
+      Finished: manifest.finished &&
+        h("time", { datetime: manifest.finished }, dateText(manifest.finished)),
       Took: duration(scan?.wall_s ?? manifest.wall_s),
       Speed: scan?.tokens_per_s && `${count(Math.round(scan.tokens_per_s))} tokens/s`,
       Workers: scan?.workers && whole(scan.workers.length),
       Hardware: hardwareText(hardware),
       Gatescope: manifest.code_version,
-      Packages: packages && Object.entries(packages).map(([name, version]) => `${name} ${version}`).join(", "),
+      Packages: packages && packageText(packages),
     },
   };
   return [
@@ -55,13 +59,15 @@ export function runFacts(manifest) {
       Object.entries(sections).map(([name, facts]) => facts && factList(name, facts))),
     h("details", {},
       h("summary", {}, "The whole manifest"),
-      h("pre", { tabindex: "0", class: "manifest" }, JSON.stringify({ ...manifest, files: undefined }, null, 2)),
+      h("pre", { tabindex: "0", class: "manifest" },
+        JSON.stringify({ ...manifest, files: undefined }, null, 2)),
       h("p", { class: "note" }, "Without the list of the files.")),
   ];
 }
 
 function factList(name, facts) {
-  const known = Object.entries(facts).filter(([, value]) => value !== null && value !== undefined && value !== "" && value !== false);
+  const missing = [null, undefined, "", false];
+  const known = Object.entries(facts).filter(([, value]) => !missing.includes(value));
   if (!known.length) return null;
   return h("section", {},
     h("h3", {}, name),
@@ -111,6 +117,12 @@ function hardwareText(hardware) {
   return parts.filter(Boolean).join(", ");
 }
 
+function packageText(packages) {
+  return Object.entries(packages).map(([name, version]) => `${name} ${version}`).join(", ");
+}
+
 function nameOf(accelerator) {
-  return typeof accelerator === "string" ? accelerator : (accelerator?.name ?? JSON.stringify(accelerator));
+  return typeof accelerator === "string"
+    ? accelerator
+    : (accelerator?.name ?? JSON.stringify(accelerator));
 }

@@ -17,7 +17,8 @@ export function scale([low, high], [from, to], nTicks, isShare = false) {
   const step = roundStep((high - low) / Math.max(1, nTicks));
   const ticks = [];
   // Plus 0: the first tick may be -0.
-  for (let i = Math.ceil(low / step - 1e-9) + 0; i * step <= high + step * 1e-9; i += 1) ticks.push(i * step);
+  const last = high + step * 1e-9;
+  for (let i = Math.ceil(low / step - 1e-9) + 0; i * step <= last; i += 1) ticks.push(i * step);
   const unit = isShare ? 100 : 1;
   // Digits that tell neighbouring ticks apart.
   const digits = Math.max(0, -Math.floor(Math.log10(step * unit) + 1e-9));

@@ -10,7 +10,12 @@ import { titled } from "../axes.js";
 const DIRECTIONS = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 let nScatters = 0;
 
-/** @typedef {{axis: import("../axes.js").Axis, values: Float64Array, region: [number, number]|null}} Side */
+/**
+ * One axis of a chart: `region` is shaded, and only what lies in `range` is drawn.
+ *
+ * @typedef {{axis: import("../axes.js").Axis, values: Float64Array, region: [number, number]|null,
+ *   range: import("./choice.js").Range|null}} Side
+ */
 
 export class Scatter {
   /**
@@ -19,7 +24,8 @@ export class Scatter {
    * @param {(i: number) => string[]} options.words what a point is, in lines; the first is its name
    * @param {(i: number) => void} options.onopen opens a point
    * @param {(i: number) => void} options.onpoint a point is looked at; -1 where none is
-   * @param {(x: [number, number], y: [number, number]) => void} options.onrange a rectangle is drawn
+   * @param {(x: [number, number], y: [number, number]) => void} options.onrange a rectangle is
+   *   drawn
    * @param {AbortSignal} options.signal
    */
   constructor({ label, words, onopen, onpoint, onrange, signal }) {
@@ -93,9 +99,9 @@ export class Scatter {
     const margin = margins();
     const unit = rem();
     const inner = [width - margin.left - margin.right, height - margin.top - margin.bottom];
-    this.x = scale(domainOf(x.values, limitsOf(x.axis.kind)), [margin.left, width - margin.right],
+    this.x = scale(domainWithin(x), [margin.left, width - margin.right],
       inner[0] / (4.2 * unit), x.axis.kind === "share");
-    this.y = scale(domainOf(y.values, limitsOf(y.axis.kind)), [height - margin.bottom, margin.top],
+    this.y = scale(domainWithin(y), [height - margin.bottom, margin.top],
       inner[1] / (3 * unit), y.axis.kind === "share");
     const bands = [];
     if (x.region) {
@@ -107,8 +113,10 @@ export class Scatter {
       if (to > from) bands.push(band(margin.left, from, inner[0], to - from));
     }
     fill(this.under, bands,
-      axes({ width, height, margin, x: this.x, y: this.y, xLabel: titled(x.axis), yLabel: titled(y.axis) }));
-    this.points = new Points({ x: x.values, y: y.values, xScale: this.x, yScale: this.y, width, height });
+      axes({ width, height, margin, x: this.x, y: this.y, xLabel: titled(x.axis),
+        yLabel: titled(y.axis) }));
+    this.points =
+      new Points({ x: x.values, y: y.values, xScale: this.x, yScale: this.y, width, height });
     this.paint();
     this.look(this.at);
   }
@@ -132,7 +140,9 @@ export class Scatter {
       this.canvas.height = height;
     }
     const { classes, classNames } = this.data;
-    this.points.draw(this.canvas, { classes, classNames, isChosen: this.isChosen ?? null, radius: 0.29 * rem() });
+    // Smaller on a small screen: there they lie closer.
+    const radius = (this.width < 36 * rem() ? 0.21 : 0.29) * rem();
+    this.points.draw(this.canvas, { classes, classNames, isChosen: this.isChosen ?? null, radius });
   }
 
   /** Mark a point and say what it is. @param {number} i -1: none @param {boolean} [aloud] */
@@ -144,7 +154,8 @@ export class Scatter {
     if (isPlaced) {
       const [x, y] = [this.points.x[i], this.points.y[i]];
       const words = this.words(i);
-      fill(this.over, svg("circle", { class: "ring", cx: x, cy: y, r: 0.45 * rem() }), this.rectangle());
+      fill(this.over, svg("circle", { class: "ring", cx: x, cy: y, r: 0.45 * rem() }),
+        this.rectangle());
       fill(this.tip, words.map((line, place) => h(place ? "div" : "strong", {}, line)));
       const isRight = x > this.width / 2;
       this.tip.style.setProperty("left", isRight ? "auto" : `${x + 0.8 * rem()}px`);
@@ -179,7 +190,8 @@ export class Scatter {
     const place = this.place(event);
     if (this.drag) {
       const { from } = this.drag;
-      if (this.drag.to || Math.hypot(place[0] - from[0], place[1] - from[1]) > 5) this.drag.to = place;
+      const isFar = Math.hypot(place[0] - from[0], place[1] - from[1]) > 5;
+      if (this.drag.to || isFar) this.drag.to = place;
     }
     if (this.drag?.to) this.look(-1);
     else this.look(this.points.nearest(...place, 1.2 * rem(), this.isChosen));
@@ -198,7 +210,9 @@ export class Scatter {
     const drag = this.drag;
     this.endDrag();
     if (drag?.to) {
-      const ordered = (a, b) => [Math.min(a, b), Math.max(a, b)];
+      // Digits enough for a place on a screen.
+      const ordered = (a, b) =>
+        [Math.min(a, b), Math.max(a, b)].map((value) => Number(value.toPrecision(4)));
       this.onrange(
         ordered(this.x.back(drag.from[0]), this.x.back(drag.to[0])),
         ordered(this.y.back(drag.from[1]), this.y.back(drag.to[1])),
@@ -223,7 +237,8 @@ export class Scatter {
     const direction = DIRECTIONS[event.key];
     let next = null;
     if (direction) {
-      next = this.points.toward(this.at, direction, event.shiftKey ? this.width / 12 : 0, this.isChosen);
+      const atLeast = event.shiftKey ? this.width / 12 : 0;
+      next = this.points.toward(this.at, direction, atLeast, this.isChosen);
     } else if (event.key === "Home") next = this.points.outermost(-1, this.isChosen);
     else if (event.key === "End") next = this.points.outermost(1, this.isChosen);
     else if (event.key === "Escape") next = -1;
@@ -232,4 +247,10 @@ export class Scatter {
     event.preventDefault();
     this.look(next, true);
   }
+}
+
+function domainWithin({ axis, values, range }) {
+  const [low, high] = domainOf(values, limitsOf(axis.kind));
+  const [from, to] = [range?.[0] ?? low, range?.[1] ?? high];
+  return from < to ? [from, to] : [low, high];
 }

@@ -69,8 +69,10 @@ export class Points {
     const image = new StampedImage(canvas.width, canvas.height);
     let nChosen = this.n;
     if (isChosen) {
-      const dot = { shape: "M-1,-1 H1 V1 H-1 Z", isHollow: false, radius: Math.max(0.5, ratio * radius * 0.25) };
-      const faint = new Stamp({ ...dot, colour: colourOf("--point-faint"), opacity: 1 });
+      const faint = new Stamp({
+        shape: "M-1,-1 H1 V1 H-1 Z", isHollow: false, radius: Math.max(0.5, ratio * radius * 0.25),
+        colour: colourOf("--point-faint"), opacity: 1,
+      });
       nChosen = 0;
       for (let i = 0; i < this.n; i += 1) {
         if (isChosen[i]) nChosen += 1;
@@ -108,8 +110,9 @@ export class Points {
     let least = within * within;
     const reach = Math.ceil(within / CELL);
     const [column, row] = [Math.floor(x / CELL), Math.floor(y / CELL)];
-    for (let r = Math.max(0, row - reach); r <= Math.min(this.nRows - 1, row + reach); r += 1) {
-      for (let c = Math.max(0, column - reach); c <= Math.min(this.nColumns - 1, column + reach); c += 1) {
+    const [lastRow, lastColumn] = [this.nRows - 1, this.nColumns - 1];
+    for (let r = Math.max(0, row - reach); r <= Math.min(lastRow, row + reach); r += 1) {
+      for (let c = Math.max(0, column - reach); c <= Math.min(lastColumn, column + reach); c += 1) {
         const cell = r * this.nColumns + c;
         for (let place = this.starts[cell]; place < this.starts[cell + 1]; place += 1) {
           const i = this.byCell[place];
@@ -166,6 +169,7 @@ export class Points {
 
 /** Orthogonal output, of which there is most, below all others. */
 function drawOrder(classNames) {
-  const first = (code) => (classNames[code] === "orthogonal output" ? -1 : lookOf(classNames[code]).order);
+  const first = (code) =>
+    (classNames[code] === "orthogonal output" ? -1 : lookOf(classNames[code]).order);
   return [...classNames.keys()].sort((a, b) => first(a) - first(b));
 }

@@ -25,10 +25,12 @@ export function startHere(context, survey) {
   const { hasScan } = context.dataset;
   return [
     hasScan && section("Neurons that contradict their weights",
-      "cos(w_gate, w_in) is above 0.5, which predicts equal signs, yet gate and in have different signs on more than half of the tokens.",
+      "cos(w_gate, w_in) is above 0.5, which predicts equal signs, yet gate and in have " +
+        "different signs on more than half of the tokens.",
       unexpected(context, survey)),
     hasScan && context.dataset.has("examples") && section("Strong where they are rare",
-      `Sign combinations on fewer than ${percent(RARE)} of the tokens, by the largest |post| that they reach.`,
+      `Sign combinations on fewer than ${percent(RARE)} of the tokens, by the largest |post| ` +
+        "that they reach.",
       rare(context, survey)),
     section("The highest and the lowest cos(w_in, w_out)",
       "Neurons that write most clearly what w_in reads, and those that most clearly take it away.",
@@ -63,10 +65,11 @@ function unexpected({ link, signal }, { run, findings }) {
         name: "disagreement_frequency", title: "different signs", isNumber: true,
         key: (row) => at(row).disagreement, cell: (row) => percent(at(row).disagreement),
       },
-      ...[FREQUENCIES[1], FREQUENCIES[2]].map((axis) => axisColumn(axis, (row) => read(axis, at(row)))),
+      ...[FREQUENCIES[1], FREQUENCIES[2]].map((axis) =>
+        axisColumn(axis, (row) => read(axis, at(row)))),
     ],
   });
-  grow(run, signal, () => table.show([...findings.unexpected.keys()]));
+  grow(run, signal, () => table.show([...findings.unexpected.keys()], true));
   return h("div", { id: "unexpected" }, table.element);
 }
 
@@ -81,7 +84,7 @@ function extremes({ link, signal }, { run, findings }) {
         ...COSINES.map((axis) => axisColumn(axis, (row) => read(axis, at(row)))),
       ],
     });
-    grow(run, signal, () => table.show([...findings[side].keys()]));
+    grow(run, signal, () => table.show([...findings[side].keys()], true));
     return table.element;
   }));
 }
@@ -95,7 +98,9 @@ function grow(run, signal, show) {
 function rare(context, survey) {
   const { dataset, link, signal } = context;
   const search = rareOf(dataset);
-  if (!hasPostLists(dataset)) return h("p", { class: "note" }, "This dataset keeps no lists by post.");
+  if (!hasPostLists(dataset)) {
+    return h("p", { class: "note" }, "This dataset keeps no lists by post.");
+  }
   const { run } = search;
   const read = reader();
   const places = new Map();
@@ -105,16 +110,23 @@ function rare(context, survey) {
     label: "Strong where they are rare", pageSize: PAGE, empty: "None yet.",
     columns: [
       ...nameColumns(at, (path) => link(path)),
-      { name: "combo", title: "Combination", key: (row) => COMBOS.indexOf(at(row).combo), cell: (row) => comboMark(at(row).combo) },
+      {
+        name: "combo", title: "Combination",
+        key: (row) => COMBOS.indexOf(at(row).combo), cell: (row) => comboMark(at(row).combo),
+      },
       {
         name: "frequency", title: "frequency", isNumber: true,
-        key: (row) => read(frequency(at(row)), at(row)), cell: (row) => shown(frequency(at(row)), read(frequency(at(row)), at(row))),
+        key: (row) => read(frequency(at(row)), at(row)),
+        cell: (row) => shown(frequency(at(row)), read(frequency(at(row)), at(row))),
       },
-      { name: "strongest_post", title: "post at its strongest", isNumber: true, key: (row) => at(row).post, cell: (row) => short(at(row).post) },
+      {
+        name: "strongest_post", title: "post at its strongest", isNumber: true,
+        key: (row) => at(row).post, cell: (row) => short(at(row).post),
+      },
       { name: "token", title: "there", isUnsorted: true, cell: (row) => places.get(at(row)) ?? "" },
     ],
   });
-  const show = () => table.show([...search.found.keys()]);
+  const show = () => table.show([...search.found.keys()], true);
   grow(run, signal, show);
   const rest = async () => {
     if (run.state === "running" || !search.found.length) return;
@@ -129,12 +141,13 @@ function rare(context, survey) {
   const bar = readingBar({ run, start: "Search the examples", signal });
   const begin = async () => {
     const expected = await search.expected();
-    fill(note, `The ${count(run.layers.length)} layers' examples are searched: about ${bytes(expected)}.`);
+    fill(note,
+      `The ${count(run.layers.length)} layers' examples are searched: about ${bytes(expected)}.`);
     if (!signal.aborted && expected < LITTLE && run.state === "ready") run.start();
   };
   const said = (promise) => promise.catch((error) => {
     if (!(error instanceof ReadError)) throw error;
-    fill(note, error.message);
+    fill(note, h("span", { class: "problem" }, error.message));
   });
   // After the survey, which it would hold up.
   let isBegun = false;

@@ -38,7 +38,8 @@ export class Table {
     this.pages = h("div", { class: "pages controls" });
     this.element = h("div", { class: "table-of-many" },
       h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": label },
-        h("table", { "aria-label": label, onpointerleave: () => onlook?.(-1) }, h("thead", {}, this.head), this.body)),
+        h("table", { "aria-label": label, onpointerleave: () => onlook?.(-1) },
+          h("thead", {}, this.head), this.body)),
       this.pages);
     this.setColumns(columns);
   }
@@ -50,10 +51,16 @@ export class Table {
     this.show(this.rows);
   }
 
-  /** Show rows, named by numbers. @param {ArrayLike<number>} rows in the order without sorting */
-  show(rows) {
+  /**
+   * Show rows, named by numbers.
+   *
+   * @param {ArrayLike<number>} rows in the order without sorting
+   * @param {boolean} [stays] on the page that is shown: there are only more rows now
+   */
+  show(rows, stays = false) {
     this.rows = rows;
-    this.page = 0;
+    const last = Math.max(0, Math.ceil(rows.length / this.pageSize) - 1);
+    this.page = stays ? Math.min(this.page, last) : 0;
     this.order();
   }
 
@@ -61,7 +68,9 @@ export class Table {
     const column = this.columns.find(({ name }) => name === this.sort.replace(/^-/, ""));
     if (column) {
       const keys = new Float64Array(this.rows.length);
-      for (let place = 0; place < keys.length; place += 1) keys[place] = column.key(this.rows[place]);
+      this.rows.forEach((i, place) => {
+        keys[place] = column.key(i);
+      });
       const places = order(keys, this.sort.startsWith("-"));
       this.sorted = Uint32Array.from(places, (place) => this.rows[place]);
     } else {
@@ -84,9 +93,11 @@ export class Table {
     fill(this.head, this.columns.map((column) => {
       const isDown = this.sort === `-${column.name}`;
       const isUp = this.sort === column.name;
-      const sign = h("span", { class: "sort", "aria-hidden": "true" }, isDown ? "▼" : isUp ? "▲" : "↕");
+      const sign =
+        h("span", { class: "sort", "aria-hidden": "true" }, isDown ? "▼" : isUp ? "▲" : "↕");
       return h("th", {
-        scope: "col", class: column.isNumber ? "number" : column.isName ? "name" : null, "data-name": column.name,
+        scope: "col", class: column.isNumber ? "number" : column.isName ? "name" : null,
+        "data-name": column.name,
         "aria-sort": isDown ? "descending" : isUp ? "ascending" : null,
       }, column.isUnsorted ? column.title
         : h("button", { type: "button", onclick: () => this.sortBy(column) }, column.title, sign));
@@ -106,17 +117,20 @@ export class Table {
   paintPage() {
     const from = this.page * this.pageSize;
     const to = Math.min(from + this.pageSize, this.sorted.length);
+    const focused = this.body.contains(document.activeElement) ? document.activeElement.href : null;
     this.shown.clear();
     const rows = [];
     for (let place = from; place < to; place += 1) {
       const i = this.sorted[place];
-      const row = h("tr", { onpointerenter: this.onlook && (() => this.onlook(i)), onfocusin: this.onlook && (() => this.onlook(i)) },
+      const look = this.onlook && (() => this.onlook(i));
+      const row = h("tr", { onpointerenter: look, onfocusin: look },
         this.columns.map((column) => this.cell(column, i)));
       this.shown.set(i, row);
       rows.push(row);
     }
     const none = h("tr", {}, h("td", { colspan: this.columns.length, class: "note" }, this.empty));
     fill(this.body, rows.length ? rows : none);
+    if (focused) this.body.querySelector(`a[href="${CSS.escape(new URL(focused).hash)}"]`)?.focus();
     this.paintPages(from, to);
   }
 
@@ -130,10 +144,12 @@ export class Table {
 
   paintPages(from, to) {
     const last = Math.ceil(this.sorted.length / this.pageSize) - 1;
-    const had = this.pages.contains(document.activeElement) ? document.activeElement.textContent : null;
+    const isFocused = this.pages.contains(document.activeElement);
+    const had = isFocused ? document.activeElement.textContent : null;
     const turn = (text, page, label) =>
       h("button", {
-        type: "button", disabled: page < 0 || page > last || page === this.page, "aria-label": label,
+        type: "button", disabled: page < 0 || page > last || page === this.page,
+        "aria-label": label,
         onclick: () => {
           this.page = page;
           this.paintPage();
@@ -144,10 +160,13 @@ export class Table {
         turn("⏮", 0, "First page"), turn("◀", this.page - 1, "Previous page"),
         turn("▶", this.page + 1, "Next page"), turn("⏭", last, "Last page")],
       h("span", { class: "note", role: "status" },
-        this.sorted.length ? `${count(from + 1)}–${count(to)} of ${count(this.sorted.length)}` : ""),
+        this.sorted.length
+          ? `${count(from + 1)}–${count(to)} of ${count(this.sorted.length)}`
+          : ""),
       this.file && this.sorted.length > 0 &&
         h("button", { type: "button", onclick: () => this.save() }, "Save as CSV"));
-    const button = [...this.pages.querySelectorAll("button")].find(({ textContent }) => textContent === had);
+    const buttons = [...this.pages.querySelectorAll("button")];
+    const button = buttons.find(({ textContent }) => textContent === had);
     if (button?.disabled) this.pages.querySelector("button:not(:disabled)")?.focus();
     else button?.focus();
   }
@@ -163,7 +182,8 @@ export class Table {
     for (const i of this.sorted) {
       lines.push(this.columns.map((column) => quoted(column.raw ? column.raw(i) : column.key(i))));
     }
-    const blob = new Blob([lines.map((line) => `${line.join(",")}\r\n`).join("")], { type: "text/csv" });
+    const text = lines.map((line) => `${line.join(",")}\r\n`).join("");
+    const blob = new Blob([text], { type: "text/csv" });
     const url = URL.createObjectURL(blob);
     h("a", { href: url, download: this.file }).click();
     setTimeout(() => URL.revokeObjectURL(url), 1000);
