@@ -38,7 +38,7 @@ async function show() {
   const page = h("div", { class: `page page-${where.page}` });
   try {
     places ??= new Places(await findPlaces());
-    const module = await (PAGES[where.page] ?? missing(where.page))();
+    const module = await pageNamed(where.page)();
     const dataset = where.page === "datasets" ? null : await places.open(where.params.get("data") ?? undefined);
     if (signal.aborted) return;
     const context = makeContext(where, dataset, page, signal);
@@ -71,7 +71,8 @@ function depthOf(where) {
   return where.page === "neuron" && shown === "neuron" ? scrollY : 0;
 }
 
-function missing(page) {
+function pageNamed(page) {
+  if (Object.hasOwn(PAGES, page)) return PAGES[page];
   throw new ReadError(`There is no page "${page}"; go to the model's page`);
 }
 
