@@ -3,7 +3,6 @@
 import { COSINES, FREQUENCIES, axesOf, axisNamed, shown } from "../axes.js";
 import { ReadError } from "../data/errors.js";
 import { fill, h } from "../dom.js";
-import { count, short } from "../numbers.js";
 import { correlation } from "../statistics.js";
 import { axisSelect } from "./axis_select.js";
 import { isIn, neuronList, parsedRange, rangeText } from "./choice.js";
@@ -13,6 +12,7 @@ import { correlationList } from "./correlations.js";
 import { Histogram } from "./histogram.js";
 import { axisColumn, idOf, nameColumns } from "./neuron_columns.js";
 import { Scatter } from "./scatter.js";
+import { scatterNote } from "./scatter_note.js";
 import { Table } from "./table.js";
 
 // Columns that the table has besides those of the chart.
@@ -97,7 +97,7 @@ export class LayerView {
       file: `${dataset.name}-layer-${this.layer}.csv`,
     });
     this.title = h("h2", { id: "chart-title" });
-    this.missing = h("p", { class: "note" });
+    this.note = h("p", { class: "note" });
     this.figures = h("div", { class: "correlations" });
     this.bar = new ChoiceBar({
       neurons: this.neurons,
@@ -118,7 +118,7 @@ export class LayerView {
         h("div", { class: "chart" }, this.title,
           h("div", { class: "controls" }, this.axisChoice("x", "Horizontal"),
             this.axisChoice("y", "Vertical")),
-          this.scatter.element, this.missing),
+          this.scatter.element, this.note),
         h("div", { class: "side" },
           h("h3", {}, "Correlation"), this.figures,
           h("h3", {}, "Classes"), this.legend.element)),
@@ -144,7 +144,7 @@ export class LayerView {
     if (this.context.signal.aborted) return;
     this.scatter.element.removeAttribute("aria-busy");
     if (problem) {
-      fill(this.missing, problem.message);
+      fill(this.note, problem.message);
       return;
     }
     this[side] = axis;
@@ -198,21 +198,7 @@ export class LayerView {
   }
 
   showAxes() {
-    const { x, y, numbers } = this;
-    const [xs, ys] = [this.values(x), this.values(y)];
-    fill(this.title, `${y.label} against ${x.label}`);
-    let n = 0;
-    for (let i = 0; i < numbers.n; i += 1) {
-      if (Number.isFinite(xs[i]) && Number.isFinite(ys[i])) n += 1;
-    }
-    const nMissing = numbers.n - n;
-    const has = nMissing === 1 ? "has" : "have";
-    const region = this.side("x").region ?? this.side("y").region;
-    fill(this.missing,
-      `n = ${count(n)} neurons.`,
-      nMissing > 0 && ` ${count(nMissing)} ${has} no finite value on both axes: not drawn.`,
-      region && ` The grey band, ${short(region[0])} to ${short(region[1])}: ` +
-        "95% of the cosines of random vectors.");
+    fill(this.title, `${this.y.label} against ${this.x.label}`);
     this.drawChart();
     this.correlation = null;
     this.showFields();
@@ -221,7 +207,9 @@ export class LayerView {
 
   drawChart() {
     const { classes, classNames } = this.numbers;
-    this.scatter.show({ x: this.side("x"), y: this.side("y"), classes, classNames });
+    const [x, y] = [this.side("x"), this.side("y")];
+    this.scatter.show({ x, y, classes, classNames });
+    fill(this.note, scatterNote(x, y));
   }
 
   zoom() {

@@ -28,7 +28,8 @@ export function readingBar({ run, start, signal }) {
     const more = left === null ? "" : `, about ${bytes(left)} more`;
     const goOn = `Go on${more}`;
     fill(button, { ready: start, running: "Stop", paused: goOn, stopped: goOn }[state]);
-    const so = `${count(run.done.length)} of ${count(total)} layers, ${bytes(run.bytes)}`;
+    const of = total === 1 ? "layer" : "layers";
+    const so = `${count(run.done.length)} of ${count(total)} ${of}, ${bytes(run.bytes)}`;
     fill(words, {
       ready: "",
       running: `Reading: ${so}`,
