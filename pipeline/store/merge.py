@@ -35,8 +35,9 @@ from pipeline.store.snapshots import Snapshot, StoredLayer, open_layer
 # of a neuron passes over half the rows of its group, but every group of the file costs too, in time
 # and in the footer: with half as many entries DuckDB takes a seventh longer.
 _ENTRIES_PER_GROUP = 1 << 14
-# Rows of a row group of `sign_stats`, whole neurons: one of all rows takes 2 ms more for a neuron.
-_STATS_PER_GROUP = 1 << 14
+# Rows of a row group of `sign_stats`, whole neurons, so few that all of one are fetched in one
+# request.
+_STATS_PER_GROUP = 1 << 12
 
 
 @dataclass(frozen=True)

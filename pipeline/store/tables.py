@@ -15,8 +15,10 @@ from pipeline.schema import CLASS_COLUMNS, COSINES, LAYERS, NEURONS, VOCAB, WEIG
 from pipeline.store.parquet import layer_part, row_groups, write_table
 from pipeline.store.place import Place
 
-# Rows of a row group of the tables that have one row a neuron or token.
-_ROWS = 1 << 16
+# Rows of a row group of `neurons`, so few that all of one are fetched in one request.
+_NEURON_ROWS = 1 << 11
+# And of `vocab`, which is read whole.
+_TOKEN_ROWS = 1 << 16
 # And of weight_tokens: neurons whose lists lie in one, 16 to 50 thousand rows.
 _NEURONS = 512
 
@@ -41,7 +43,7 @@ def write_neurons(place: Place, layer: int, columns: Mapping[str, Any]) -> int:
         }
     )
     table = table.select(NEURONS.names).cast(NEURONS)
-    return write_table(place, layer_part("neurons", layer), NEURONS, row_groups(table, _ROWS))
+    return write_table(place, layer_part("neurons", layer), NEURONS, row_groups(table, _NEURON_ROWS))
 
 
 def write_layer_summary(
@@ -117,4 +119,4 @@ def write_vocab(place: Place, tokens: Sequence[str], bytes_: Iterable[bytes | No
         [pa.array(range(len(tokens)), pa.int32()), list(tokens), pa.array(bytes_, pa.binary())],
         schema=VOCAB,
     )
-    return write_table(place, "vocab/part-00000.parquet", VOCAB, row_groups(table, _ROWS))
+    return write_table(place, "vocab/part-00000.parquet", VOCAB, row_groups(table, _TOKEN_ROWS))

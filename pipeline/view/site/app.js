@@ -34,12 +34,13 @@ async function show() {
   main.setAttribute("aria-busy", "true");
   const waiting = setTimeout(() => {
     if (!signal.aborted) fill(main, h("p", { class: "loading", role: "status" }, "Reading …"));
-  }, 150);
+  }, 400);
   const page = h("div", { class: `page page-${where.page}` });
   try {
     places ??= new Places(await findPlaces());
     const module = await pageNamed(where.page)();
-    const dataset = where.page === "datasets" ? null : await places.open(where.params.get("data") ?? undefined);
+    const name = where.params.get("data") ?? undefined;
+    const dataset = where.page === "datasets" ? null : await places.open(name);
     if (signal.aborted) return;
     const context = makeContext(where, dataset, page, signal);
     renderHeader(document.getElementById("header"), context);
@@ -66,8 +67,8 @@ async function show() {
 /** How far down a page begins: where it was left, or where the neuron before it stood. */
 function depthOf(where) {
   const left = depths.get(history.state?.entry);
-  if (left === undefined) history.replaceState({ entry: crypto.getRandomValues(new Uint32Array(1))[0] }, "");
   if (left !== undefined) return left;
+  history.replaceState({ entry: crypto.getRandomValues(new Uint32Array(1))[0] }, "");
   return where.page === "neuron" && shown === "neuron" ? scrollY : 0;
 }
 

@@ -1,13 +1,9 @@
 /** One dataset: its manifest, and the rows of its tables by neuron, layer and example. */
 
-import { COMBOS } from "../words.js";
 import { ReadError } from "./errors.js";
 import { ParquetFile } from "./parquet.js";
 import { Ranges, fetched } from "./ranges.js";
 import { Vocab } from "./vocab.js";
-
-// What a layer's page asks of its neurons and of their sign combinations.
-const STATS = ["count", "frequency", "mean_gate", "mean_in", "mean_act", "mean_post"];
 
 /**
  * Open the dataset at an address.
@@ -28,7 +24,9 @@ export async function openDataset(base, name, live = false) {
         "there; see the address, or let `gatescope run` end",
     );
   }
-  if (!response.ok) throw new ReadError(`${url} cannot be read: its host answered ${response.status}`);
+  if (!response.ok) {
+    throw new ReadError(`${url} cannot be read: its host answered ${response.status}`);
+  }
   let manifest;
   try {
     manifest = await response.json();
@@ -105,23 +103,18 @@ export class Dataset {
     return this.rowsOfNeuron("weight_tokens", layer, neuron);
   }
 
-  /**
-   * Columns of a layer, one value a neuron; NaN where the file has null.
-   *
-   * @param {number} layer
-   * @returns {Promise<LayerColumns>}
-   */
-  layerColumns(layer) {
-    return this.once(`layer ${layer}`, () => this.readLayer(layer));
+  /** A layer's row of `layers`, or null. @param {number} layer */
+  layerRow(layer) {
+    return this.once(`layer ${layer}`, async () => {
+      const [part] = this.partsOf("layers", layer);
+      return part ? ((await this.open(part).rows(0, 1))[0] ?? null) : null;
+    });
   }
 
   /** Every row of `layers`, sorted by layer. */
-  layersTable() {
-    return this.once("layers", async () => {
-      const files = this.manifest.files.layers ?? [];
-      const rows = await Promise.all(files.map((file) => this.open(file).rows(0, 1)));
-      return rows.flat().sort((a, b) => a.layer - b.layer);
-    });
+  async layersTable() {
+    const rows = await Promise.all(this.layers.map((layer) => this.layerRow(layer)));
+    return rows.filter((row) => row !== null).sort((a, b) => a.layer - b.layer);
   }
 
   /** A row of `corpus` with its tokens and text. @param {number} exampleId */
@@ -203,38 +196,6 @@ export class Dataset {
     return Object.fromEntries(names.map((name) => [name, parts.flatMap((part) => part[name])]));
   }
 
-  async readLayer(layer) {
-    const read = (table, columns) => this.tableColumns(table, layer, columns);
-    const numbers = ["cos_gate_in", "cos_gate_out", "cos_in_out", "norm_gate", "norm_in", "norm_out"];
-    const [neurons, stats] = await Promise.all([
-      read("neurons", ["neuron", "flipped", "io_class", ...numbers]),
-      this.hasScan ? read("sign_stats", ["neuron", "combo", ...STATS]) : null,
-    ]);
-    const n = neurons.neuron.length;
-    const floats = (values) => Float64Array.from(values, (value) => value ?? NaN);
-    const columns = {
-      n,
-      neuron: neurons.neuron,
-      flipped: neurons.flipped,
-      io_class: neurons.io_class,
-      ...Object.fromEntries(numbers.map((name) => [name, floats(neurons[name])])),
-    };
-    if (!stats) return columns;
-    const place = new Map(neurons.neuron.map((neuron, i) => [neuron, i]));
-    for (const name of STATS) {
-      columns[name] = Object.fromEntries(
-        COMBOS.map((combo) => [combo, new Float64Array(n).fill(NaN)]),
-      );
-    }
-    stats.neuron.forEach((neuron, row) => {
-      for (const name of STATS) {
-        const value = stats[name][row];
-        columns[name][stats.combo[row]][place.get(neuron)] = value ?? NaN;
-      }
-    });
-    return columns;
-  }
-
   async corpusRow(exampleId, chosen) {
     const parts = this.manifest.files.corpus ?? [];
     const part = parts.findLast((one) => one.first_example <= exampleId);
@@ -251,12 +212,3 @@ export class Dataset {
     return found;
   }
 }
-
-/**
- * @typedef {Record<string, Float64Array>} ByCombo
- * @typedef {{n: number, neuron: number[], flipped: boolean[], io_class: string[],
- *   cos_gate_in: Float64Array, cos_gate_out: Float64Array, cos_in_out: Float64Array,
- *   norm_gate: Float64Array, norm_in: Float64Array, norm_out: Float64Array,
- *   count?: ByCombo, frequency?: ByCombo, mean_gate?: ByCombo, mean_in?: ByCombo,
- *   mean_act?: ByCombo, mean_post?: ByCombo}} LayerColumns
- */

@@ -31,7 +31,7 @@ export function layerNumbers(dataset, layer) {
  */
 export async function randomnessOf(dataset, layer) {
   try {
-    const row = (await dataset.layersTable()).find((one) => one.layer === layer);
+    const row = await dataset.layerRow(layer);
     return Number.isFinite(row?.randomness_low) ? [row.randomness_low, row.randomness_high] : null;
   } catch (error) {
     // A chart can do without.

@@ -5,10 +5,12 @@ import { decompress } from "../vendor/fzstd/index.js";
 import { ReadError } from "./errors.js";
 
 const compressors = { ZSTD: (input, length) => decompress(input, new Uint8Array(length)) };
-// What is fetched first of a file's end: at least this, or this part of it, which holds the footer of
-// most tables. Where it does not, the rest is fetched then.
+// What is fetched first of a file's end: at least this, or this part of it, which holds the footer
+// of most tables. Where it does not, the rest is fetched then.
 const FOOTER = 32 * 1024;
 const FOOTER_PART = 1 / 2500;
+// A row group that is no longer than this is fetched in one piece: on a network a request costs more.
+const SMALL_GROUP = 256 * 1024;
 // A byte order mark is a character like others here.
 const text = new TextDecoder("utf-8", { ignoreBOM: true });
 const parsers = { stringFromBytes: (bytes) => bytes && text.decode(bytes) };
@@ -88,10 +90,9 @@ export class ParquetFile {
   /**
    * The row groups, each with the bytes of some of its columns.
    *
-   * @param {string} column a sorted integer column
+   * @param {string} column a sorted integer column; its bounds are infinite where unknown
    * @param {string[]} names
-   * @returns {Promise<{start: number, end: number, low: number, high: number, bytes: number}[]>} rows
-   *   [start, end) and the least and the most of the column, -Infinity and Infinity where unknown
+   * @returns {Promise<RowGroup[]>}
    */
   async rowGroups(column, names) {
     const { row_groups: groups } = await this.metadata();
@@ -102,8 +103,13 @@ export class ParquetFile {
       const metas = columns.map((chunk) => chunk.meta_data);
       const named = (name) => metas.find((meta) => meta.path_in_schema[0] === name);
       const { min_value: low, max_value: high } = named(column).statistics ?? {};
+      const { data_page_offset: page, dictionary_page_offset: dictionary } = metas[0];
+      const from = Number(dictionary ?? page);
+      const pages = columns.map((chunk) => Number(chunk.offset_index_offset ?? from));
+      const ends = columns.map((chunk, i) => pages[i] + Number(chunk.offset_index_length ?? 0));
       return {
-        start, end,
+        start, end, from, index: [Math.min(...pages), Math.max(...ends)],
+        to: metas.reduce((sum, meta) => sum + Number(meta.total_compressed_size), from),
         low: Number(low ?? -Infinity), high: Number(high ?? Infinity),
         bytes: names.reduce((sum, name) => sum + Number(named(name).total_compressed_size), 0),
       };
@@ -120,23 +126,26 @@ export class ParquetFile {
    * @returns {Promise<[number, number]>} first row and the one after the last; equal where none
    */
   async rangeOf(column, value) {
-    const metadata = await this.metadata();
-    let first = 0;
-    const spans = [];
-    for (const group of metadata.row_groups) {
-      const next = first + Number(group.num_rows);
-      const chunk = group.columns.find(({ meta_data: meta }) => meta.path_in_schema[0] === column);
-      const { min_value: min, max_value: max } = chunk.meta_data.statistics ?? {};
-      if (min === undefined || (Number(min) <= value && value <= Number(max))) {
-        spans.push([first, next]);
-      }
-      first = next;
-    }
+    const groups = await this.rowGroups(column, []);
+    const spans = groups.filter(({ low, high }) => low <= value && value <= high);
     if (!spans.length) return [0, 0];
-    const [start, end] = [spans[0][0], spans.at(-1)[1]];
-    const values = (await this.columns([column], start, end))[column];
+    const [{ start }, { end }] = [spans[0], spans.at(-1)];
+    const [found] = await Promise.all([this.columns([column], start, end), this.foresee(spans)]);
+    const values = found[column];
     const from = values.indexOf(value);
     return from < 0 ? [0, 0] : [start + from, start + values.lastIndexOf(value) + 1];
+  }
+
+  /** Fetch what will be read of row groups: small ones whole, of others where their pages lie. */
+  async foresee(groups) {
+    const [first, last] = [groups[0], groups.at(-1)];
+    const isSmall = last.to - first.from <= SMALL_GROUP;
+    const [from, to] = isSmall ? [first.from, last.to] : [first.index[0], last.index[1]];
+    try {
+      await this.file.slice(from, to);
+    } catch (error) {
+      throw this.said(error);
+    }
   }
 
   async read(options) {
@@ -172,3 +181,10 @@ function plain(value) {
   if (typeof value === "bigint") return Number(value);
   return value === undefined ? null : value;
 }
+
+/**
+ * @typedef {{start: number, end: number, from: number, to: number, index: [number, number],
+ *   low: number, high: number, bytes: number}} RowGroup rows [start, end), which lie in the bytes
+ *   [from, to); the bytes that say where pages lie; the least and the most of a column there, and
+ *   how many bytes the columns have that were asked for
+ */

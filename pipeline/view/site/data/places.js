@@ -24,8 +24,8 @@ export async function findPlaces() {
     if (there.ok) return named([{ url: url.href, live: false }]);
   }
   throw new ReadError(
-    "There is no dataset here: add ?data=URL to this page's address, with the address of a folder " +
-      "that `gatescope run` has written, or run `gatescope serve DATASET`",
+    "There is no dataset here: add ?data=URL to this page's address, with the address of a " +
+      "folder that `gatescope run` has written, or run `gatescope serve DATASET`",
   );
 }
 
@@ -41,7 +41,10 @@ export class Places {
     return this.places.map((place) => place.name);
   }
 
-  /** @param {string} [name] the first by default @returns {Promise<import("./dataset.js").Dataset>} */
+  /**
+   * @param {string} [name] the first by default
+   * @returns {Promise<import("./dataset.js").Dataset>}
+   */
   open(name = this.names[0]) {
     const place = this.places.find((one) => one.name === name);
     if (!place) {
@@ -58,7 +61,9 @@ export class Places {
 
 async function listed(response) {
   const refused = (why) =>
-    new ReadError(`datasets.json beside this page ${why}; make it again with gatescope serve --export`);
+    new ReadError(
+      `datasets.json beside this page ${why}; make it again with gatescope serve --export`,
+    );
   let places;
   try {
     places = await response.json();
@@ -66,7 +71,9 @@ async function listed(response) {
     throw refused(`is no JSON (${error.message})`);
   }
   if (!Array.isArray(places) || !places.length) throw refused("names no dataset");
-  return places.map(({ name, url, live }) => ({ name, url: address(String(url)), live: live === true }));
+  return places.map(({ name, url, live }) => {
+    return { name, url: address(String(url)), live: live === true };
+  });
 }
 
 function address(text) {

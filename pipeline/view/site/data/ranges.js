@@ -6,7 +6,7 @@
 import { ReadError } from "./errors.js";
 
 // Two ranges so near to each other are one request: on a network a request costs more than that.
-const GAP = 32 * 1024;
+const GAP = 64 * 1024;
 // Of all files together, so that a long session does not grow for ever.
 const KEPT = 96 * 1024 * 1024;
 
@@ -109,7 +109,9 @@ export class Ranges extends EventTarget {
 
   forget() {
     if (this.kept <= KEPT) return;
-    const all = [...this.pieces].flatMap(([path, pieces]) => pieces.map((piece) => ({ path, piece })));
+    const all = [...this.pieces].flatMap(([path, pieces]) =>
+      pieces.map((piece) => ({ path, piece })),
+    );
     all.sort((a, b) => a.piece.used - b.piece.used);
     for (const { path, piece } of all) {
       if (this.kept <= KEPT / 2) return;
@@ -136,8 +138,9 @@ export class Ranges extends EventTarget {
     const total = response.headers.get("Content-Range")?.split("/")[1];
     if (buffer.byteLength !== end - start || (total && total !== "*" && Number(total) !== size)) {
       throw new ReadError(
-        `${url} is not the file that manifest.json names (${size} bytes): the dataset was changed ` +
-          "while this page was open, or its copy is incomplete; load the page again, or copy it again",
+        `${url} is not the file that manifest.json names (${size} bytes): the dataset was ` +
+          "changed while this page was open, or its copy is incomplete; load the page again, or " +
+          "copy it again",
       );
     }
     return buffer;
@@ -169,16 +172,21 @@ export async function fetched(url, init) {
 function refusal(url, status, start, size) {
   if (status === 200) {
     return (
-      `The host of ${url} knows no byte ranges (it answered 200, not 206), and without them a page ` +
-      "would have to load whole tables; use `gatescope serve` or another host, such as nginx, " +
-      "Caddy, S3 or the Hugging Face Hub"
+      `The host of ${url} knows no byte ranges (it answered 200, not 206), and without them a ` +
+      "page would have to load whole tables; use `gatescope serve` or another host, such as " +
+      "nginx, Caddy, S3 or the Hugging Face Hub"
     );
   }
   if (status === 404) {
-    return `${url} is missing, though manifest.json names it; copy the whole dataset, or run it again`;
+    return (
+      `${url} is missing, though manifest.json names it; copy the whole dataset, or run it again`
+    );
   }
   if (status === 416) {
-    return `${url} is shorter than manifest.json says (${size} bytes): its copy is incomplete; copy it again`;
+    return (
+      `${url} is shorter than manifest.json says (${size} bytes): its copy is incomplete; ` +
+      "copy it again"
+    );
   }
   return `${url} cannot be read: its host answered ${status} for the bytes from ${start} on`;
 }

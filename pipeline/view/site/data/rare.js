@@ -30,6 +30,7 @@ export function rareOf(dataset) {
   return kept.get(dataset);
 }
 
+/** The search of one dataset, layer by layer; what was found stays. */
 export class RareSearch {
   /** @param {import("./dataset.js").Dataset} dataset */
   constructor(dataset) {

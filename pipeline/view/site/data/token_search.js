@@ -51,6 +51,7 @@ export function tokensOf(vocab, text, most) {
   return { exact, near, nNear };
 }
 
+/** The search for one choice of tokens, layer by layer; what was found stays. */
 export class TokenSearch {
   /**
    * @param {object} options

@@ -89,8 +89,8 @@ function compared(context, found, names) {
   tables.forEach((table, i) => table?.addExtremes(found[i].examples));
   const cosines = new CosineTable(found.map(({ row }) => row), thresholdOf(found));
   if (found[0].dataset === found[1].dataset && found[0].row.layer === found[1].row.layer) {
-    found[0].dataset.layersTable().then((rows) => {
-      if (!signal.aborted) cosines.addLayer(rows.find((one) => one.layer === found[0].row.layer));
+    found[0].dataset.layerRow(found[0].row.layer).then((row) => {
+      if (!signal.aborted) cosines.addLayer(row);
     }, (error) => cosines.note.append(` ${error.message}`));
   }
   const columns = (of) =>

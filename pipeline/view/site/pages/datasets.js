@@ -11,14 +11,14 @@ export function title() {
 
 /** @param {object} context what a page is given (app.js) */
 export async function render({ datasets, open, main }) {
-  const opened = await Promise.all(datasets.map((name) => open(name).then(row(name), broken(name))));
+  const rows = await Promise.all(datasets.map((name) => open(name).then(row(name), broken(name))));
+  const titles = ["Dataset", "Model", "Layers", "Neurons", "Tokens"];
   main.append(
     h("h1", { tabindex: "-1" }, "Datasets"),
     h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Datasets" },
       h("table", {},
-        h("thead", {}, h("tr", {},
-          ["Dataset", "Model", "Layers", "Neurons", "Tokens"].map((name) => h("th", { scope: "col" }, name)))),
-        h("tbody", {}, opened))),
+        h("thead", {}, h("tr", {}, titles.map((name) => h("th", { scope: "col" }, name)))),
+        h("tbody", {}, rows))),
   );
 }
 
@@ -36,5 +36,6 @@ function row(name) {
 }
 
 function broken(name) {
-  return (error) => h("tr", {}, h("th", { scope: "row" }, name), h("td", { colspan: "4" }, error.message));
+  return (error) =>
+    h("tr", {}, h("th", { scope: "row" }, name), h("td", { colspan: "4" }, error.message));
 }

@@ -120,8 +120,8 @@ class NeuronPage {
       if (!signal.aborted && rows.length) this.addTokens(rows, vocab);
     }).catch(said(this.tokensPlace));
     // A layer's own numbers are not waited for.
-    Promise.all([examples, tokens]).then(() => dataset.layersTable()).then((rows) => {
-      this.cosines.addLayer(rows.find((one) => one.layer === this.row.layer));
+    Promise.all([examples, tokens]).then(() => dataset.layerRow(this.row.layer)).then((row) => {
+      this.cosines.addLayer(row);
     }).catch(said(this.cosines.note));
     return Promise.all([examples, tokens]);
   }

@@ -4,6 +4,7 @@ import { fill, h } from "../dom.js";
 import { count } from "../numbers.js";
 import { rangeFields } from "./range_fields.js";
 
+/** The fields of one layer's page. */
 export class ChoiceBar {
   /**
    * @param {object} options

@@ -28,7 +28,8 @@ export function renderHeader(header, context) {
 
 /** @param {HTMLElement} footer @param {object} context what a page is given (app.js) */
 export function renderFooter(footer, { dataset, signal }) {
-  const say = () => fill(footer, dataset && `${bytes(dataset.bytesRead())} of the dataset read so far.`);
+  const say = () =>
+    fill(footer, dataset && `${bytes(dataset.bytesRead())} of the dataset read so far.`);
   dataset?.ranges.addEventListener("read", say, { signal });
   say();
 }

@@ -10,6 +10,7 @@ import { domainOf, limitsOf, scale } from "./scales.js";
 
 const N_BINS = 40;
 
+/** The histogram of one axis. */
 export class Histogram {
   /** @param {AbortSignal} signal */
   constructor(signal) {

@@ -18,6 +18,7 @@ import { Table } from "./table.js";
 // Columns that the table has besides those of the chart.
 const ALWAYS = [...COSINES, axisNamed("frequency_gate_pos"), ...FREQUENCIES];
 
+/** The state and the parts of one layer's page. */
 export class LayerView {
   /**
    * @param {object} context what a page is given (app.js)
