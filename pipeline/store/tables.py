@@ -43,7 +43,8 @@ def write_neurons(place: Place, layer: int, columns: Mapping[str, Any]) -> int:
         }
     )
     table = table.select(NEURONS.names).cast(NEURONS)
-    return write_table(place, layer_part("neurons", layer), NEURONS, row_groups(table, _NEURON_ROWS))
+    groups = row_groups(table, _NEURON_ROWS)
+    return write_table(place, layer_part("neurons", layer), NEURONS, groups)
 
 
 def write_layer_summary(
