@@ -9,7 +9,7 @@ const compressors = { ZSTD: (input, length) => decompress(input, new Uint8Array(
 // of most tables. Where it does not, the rest is fetched then.
 const FOOTER = 32 * 1024;
 const FOOTER_PART = 1 / 2500;
-// A row group that is no longer than this is fetched in one piece: on a network a request costs more.
+// A row group no longer than this is fetched in one piece: on a network a request costs more.
 const SMALL_GROUP = 256 * 1024;
 // A byte order mark is a character like others here.
 const text = new TextDecoder("utf-8", { ignoreBOM: true });
