@@ -102,6 +102,11 @@ class Tab:
         self.page.wait_for_selector("main:not([aria-busy]) h1")
         return self.page
 
+    def resize(self, width: str) -> None:
+        """Make the window as wide as WIDTHS says."""
+        size = WIDTHS[width]
+        self.page.set_viewport_size({"width": size[0], "height": size[1]})
+
     def close(self) -> None:
         self.context.close()
         assert self.problems == []
@@ -116,14 +121,11 @@ class Tab:
             self.context.close()
 
 
-def tab(
-    browser: Browser, url: str, *, width: str = "wide", dark: bool = False, csp: bool = True
-) -> Tab:
+def tab(browser: Browser, url: str, *, width: str = "wide", csp: bool = True) -> Tab:
     """A fresh tab; without `csp` what a test injects may run."""
     size = WIDTHS[width]
     context = browser.new_context(
         viewport={"width": size[0], "height": size[1]},
-        color_scheme="dark" if dark else "light",
         bypass_csp=not csp,
         reduced_motion="reduce",
     )

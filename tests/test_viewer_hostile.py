@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from browsing import is_too_wide, served, tab, violations
-from hostile import MODEL, PIECES, write_hostile
+from hostile import MODEL, write_hostile
 from playwright.sync_api import Browser, Page, expect
 
 PAGES = (
@@ -117,40 +117,3 @@ def test_values_that_are_no_numbers_are_said(browser: Browser, url: str) -> None
             expect(table).to_contain_text(said)
         # Two of a layer's cosines are infinite and one is NaN; the others are drawn.
         expect(opened.open("#/layer/0").locator("main")).to_contain_text("9")
-
-
-TOKENS: dict[str, tuple[list[bytes | None], list[str]]] = {
-    "a character over two tokens": (list(PIECES[:2]), ["🙂", "‥"]),
-    "one over two, after a letter": ([b"a\xe2", b"\x80\x99s"], ["a’", "‥s"]),
-    "bytes that are none": ([b"\xff", b"\xc3", b"x"], ["<0xFF>", "<0xC3>", "x"]),
-    "an emoji sequence": (
-        ["👩".encode(), "\u200d".encode(), "🚀".encode()],
-        ["👩\u200d🚀", "‥", "‥"],
-    ),
-    "a flag over two tokens": (["🇩".encode(), "🇪".encode()], ["🇩🇪", "‥"]),
-    "Hebrew, letter by letter": (["ש".encode(), "ל".encode()], ["ש", "ל"]),
-    "text that looks like bytes": ([b"<0xE2>"], ["<0xE2>"]),
-    "nothing": ([b""], ["∅"]),
-    "an id without bytes": ([None], ["<unused 0>"]),
-    "controls": ([b"\n\t\r\x00\x7f"], ["↵⇥␍␀␡"]),
-    "bidi controls": (["\u202eabc".encode()], ["<U+202E>abc"]),
-    "a real U+FFFD": (["\ufffd".encode()], ["\ufffd"]),
-}
-
-
-@pytest.mark.parametrize("name", TOKENS)
-def test_tokens_as_a_person_reads_them(browser: Browser, url: str, name: str) -> None:
-    bytes_, expected = TOKENS[name]
-    with tab(browser, url) as opened:
-        shown = opened.open("#/model").evaluate(
-            """async (bytes) => {
-                const { tokenPieces } = await import("./tokens.js");
-                const vocab = {
-                    bytes: (id) => bytes[id] && new Uint8Array(bytes[id]),
-                    text: (id) => `<unused ${id}>`,
-                };
-                return tokenPieces(bytes.map((_, id) => id), vocab);
-            }""",
-            [None if raw is None else list(raw) for raw in bytes_],
-        )
-    assert ["".join(piece.get("text", "") for piece in pieces) for pieces in shown] == expected

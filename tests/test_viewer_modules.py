@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import scipy.stats
 from browsing import served, tab
+from hostile import PIECES
 from playwright.sync_api import Browser, Page
 from synthetic import Synthetic, write_synthetic
 
@@ -27,7 +28,7 @@ def url(made: Synthetic) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page(browser: Browser, url: str) -> Iterator[Page]:
     with tab(browser, url) as opened:
         yield opened.open("#/find")  # which reads nothing by itself
@@ -232,3 +233,39 @@ def test_example_files_are_read_in_pieces(page: Page, made: Synthetic) -> None:
     size = (made.path / "examples/layer=4/part-0.parquet").stat().st_size
     _, n_bytes = page.evaluate(_READ, ["data/ds/", "examples", 4, 17])
     assert n_bytes < size / 2
+
+
+TOKENS: dict[str, tuple[list[bytes | None], list[str]]] = {
+    "a character over two tokens": (list(PIECES[:2]), ["🙂", "‥"]),
+    "one over two, after a letter": ([b"a\xe2", b"\x80\x99s"], ["a’", "‥s"]),
+    "bytes that are none": ([b"\xff", b"\xc3", b"x"], ["<0xFF>", "<0xC3>", "x"]),
+    "an emoji sequence": (
+        ["👩".encode(), "\u200d".encode(), "🚀".encode()],
+        ["👩\u200d🚀", "‥", "‥"],
+    ),
+    "a flag over two tokens": (["🇩".encode(), "🇪".encode()], ["🇩🇪", "‥"]),
+    "Hebrew, letter by letter": (["ש".encode(), "ל".encode()], ["ש", "ל"]),
+    "text that looks like bytes": ([b"<0xE2>"], ["<0xE2>"]),
+    "nothing": ([b""], ["∅"]),
+    "an id without bytes": ([None], ["<unused 0>"]),
+    "controls": ([b"\n\t\r\x00\x7f"], ["↵⇥␍␀␡"]),
+    "bidi controls": (["\u202eabc".encode()], ["<U+202E>abc"]),
+    "a real U+FFFD": (["\ufffd".encode()], ["\ufffd"]),
+}
+
+
+@pytest.mark.parametrize("name", TOKENS)
+def test_tokens_as_a_person_reads_them(page: Page, name: str) -> None:
+    bytes_, expected = TOKENS[name]
+    shown = page.evaluate(
+        """async (bytes) => {
+            const { tokenPieces } = await import("./tokens.js");
+            const vocab = {
+                bytes: (id) => bytes[id] && new Uint8Array(bytes[id]),
+                text: (id) => `<unused ${id}>`,
+            };
+            return tokenPieces(bytes.map((_, id) => id), vocab);
+        }""",
+        [None if raw is None else list(raw) for raw in bytes_],
+    )
+    assert ["".join(piece.get("text", "") for piece in pieces) for pieces in shown] == expected
