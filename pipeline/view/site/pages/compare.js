@@ -4,14 +4,14 @@ import { ReadError } from "../data/errors.js";
 import { h } from "../dom.js";
 import { parsedNeuron } from "../router.js";
 import { COMBOS, QUANTITIES, RANKINGS } from "../words.js";
-import { CombinationTable, mosaic } from "../parts/combinations.js";
-import { colourChoice, rankingTabs } from "../parts/choices.js";
-import { readNeuron } from "../parts/found.js";
-import { ExampleList, sideOf } from "../parts/lists.js";
+import { CombinationTable, mosaic } from "../parts/neuron/combinations.js";
+import { colourChoice, rankingTabs } from "../parts/examples/list_choices.js";
+import { readNeuron } from "../data/neuron_reading.js";
+import { ExampleList, sideOf } from "../parts/examples/example_list.js";
 import { classMark } from "../parts/marks.js";
-import { Readout } from "../parts/readout.js";
-import { KEYS_HELP } from "../parts/tokentext.js";
-import { CosineTable, norms, weightTokenKey, weightTokens } from "../parts/weights.js";
+import { Readout } from "../parts/examples/readout.js";
+import { KEYS_HELP } from "../parts/examples/token_text.js";
+import { CosineTable, norms, weightTokenKey, weightTokens } from "../parts/neuron/weights.js";
 
 /** The page's title. */
 export function title({ params }) {

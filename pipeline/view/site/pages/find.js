@@ -1,8 +1,8 @@
 /** Find neurons: by number, by token, by class, by ranges of cosines and frequencies. */
 
 import { fill, h } from "../dom.js";
-import { findNumbers } from "../parts/find_numbers.js";
-import { findToken } from "../parts/find_token.js";
+import { findNumbers } from "../parts/find/find_numbers.js";
+import { findToken } from "../parts/find/find_token.js";
 import { parsedNeuron } from "../router.js";
 
 /** The page's title. */

@@ -3,8 +3,8 @@
 import { ReadError } from "../data/errors.js";
 import { layerNumbers, randomnessOf } from "../data/neurons.js";
 import { fill, h } from "../dom.js";
-import { layerLinks } from "../parts/layer_links.js";
-import { LayerView } from "../parts/layer_view.js";
+import { layerLinks } from "../parts/layer/layer_head.js";
+import { LayerView } from "../parts/layer/layer_view.js";
 
 /** The page's title. */
 export function title({ path, dataset }) {

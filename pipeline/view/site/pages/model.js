@@ -4,11 +4,11 @@ import { ReadError } from "../data/errors.js";
 import { surveyOf } from "../data/survey.js";
 import { fill, h } from "../dom.js";
 import { count } from "../numbers.js";
-import { headline } from "../parts/headline.js";
-import { layerOverview } from "../parts/layer_table.js";
-import { readingBar } from "../parts/reading.js";
-import { runFacts } from "../parts/run_facts.js";
-import { startHere } from "../parts/start_here.js";
+import { headline } from "../parts/model/headline.js";
+import { layerOverview } from "../parts/model/layer_overview.js";
+import { readingBar } from "../parts/reading_bar.js";
+import { runFacts } from "../parts/model/run_facts.js";
+import { startHere } from "../parts/model/start_here.js";
 
 /** The page's title. */
 export function title({ dataset }) {

@@ -2,17 +2,17 @@
 
 import { ReadError } from "../data/errors.js";
 import { fill, h } from "../dom.js";
-import { neuronJson } from "../neuronrecord.js";
+import { neuronJson } from "../neuron_json.js";
 import { parsedNeuron } from "../router.js";
 import { COMBOS } from "../words.js";
-import { CombinationTable, countedSentence, mosaic } from "../parts/combinations.js";
-import { colourChoice, rankingTabs } from "../parts/choices.js";
-import { beginReading } from "../parts/found.js";
-import { ExampleList, sideOf } from "../parts/lists.js";
-import { neuronHead } from "../parts/neuronhead.js";
-import { Readout } from "../parts/readout.js";
-import { KEYS_HELP } from "../parts/tokentext.js";
-import { CosineTable, classLine, norms, weightTokens } from "../parts/weights.js";
+import { CombinationTable, countedSentence, mosaic } from "../parts/neuron/combinations.js";
+import { colourChoice, rankingTabs } from "../parts/examples/list_choices.js";
+import { beginReading } from "../data/neuron_reading.js";
+import { ExampleList, sideOf } from "../parts/examples/example_list.js";
+import { neuronHead } from "../parts/neuron/neuron_head.js";
+import { Readout } from "../parts/examples/readout.js";
+import { KEYS_HELP } from "../parts/examples/token_text.js";
+import { CosineTable, classLine, norms, weightTokens } from "../parts/neuron/weights.js";
 
 // So long the page waits for the examples before it shows what is there without them.
 const PATIENCE_MS = 150;

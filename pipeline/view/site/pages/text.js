@@ -3,9 +3,9 @@
 import { ReadError } from "../data/errors.js";
 import { fill, h } from "../dom.js";
 import { count } from "../numbers.js";
-import { MAX_CHARACTERS, ask } from "../parts/live.js";
+import { MAX_CHARACTERS, ask } from "../data/live.js";
 import { neuronAlong, strongest } from "../parts/reactions.js";
-import { Readout } from "../parts/readout.js";
+import { Readout } from "../parts/examples/readout.js";
 import { parsedNeuron } from "../router.js";
 import { QUANTITIES } from "../words.js";
 

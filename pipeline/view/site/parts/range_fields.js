@@ -2,13 +2,13 @@
 
 import { h } from "../dom.js";
 import { short } from "../numbers.js";
-import { parsedNumber } from "./choice.js";
+import { parsedNumber } from "./conditions.js";
 
 /**
  * @param {object} options
  * @param {string} options.label of the pair
- * @param {import("./choice.js").Range|null} options.range
- * @param {(range: import("./choice.js").Range|null) => void} options.onchange
+ * @param {import("./conditions.js").Range|null} options.range
+ * @param {(range: import("./conditions.js").Range|null) => void} options.onchange
  * @param {boolean} [options.isShare] percentages, though the range is a share
  * @returns {HTMLElement} a fieldset
  */
@@ -41,7 +41,7 @@ export function rangeFields({ label, range, onchange, isShare = false }) {
     low, h("span", { "aria-hidden": "true" }, "to"), high);
 }
 
-/** A range in words. @param {import("./choice.js").Range} range */
+/** A range in words. @param {import("./conditions.js").Range} range */
 export function rangeWords(label, [low, high]) {
   if (low === null) return `${label} at most ${short(high)}`;
   return high === null

@@ -5,10 +5,10 @@ import { fill, h } from "../dom.js";
 import { count, short } from "../numbers.js";
 import { tokenPieces } from "../tokens.js";
 import { QUANTITIES } from "../words.js";
-import { colourChoice } from "./choices.js";
-import { legend } from "./legend.js";
-import { drawnPieces } from "./pieces.js";
-import { KEYS_HELP, TokenText } from "./tokentext.js";
+import { colourChoice } from "./examples/list_choices.js";
+import { legend } from "./examples/colour_legend.js";
+import { drawnPieces } from "./examples/pieces.js";
+import { KEYS_HELP, TokenText } from "./examples/token_text.js";
 
 const COLUMNS = ["position", "token", "id", ...QUANTITIES, "combination"];
 

@@ -1,0 +1,168 @@
+/** Neurons to look at first: those that contradict their weights, rare combinations, extremes. */
+
+import { COSINES, FREQUENCIES, axisNamed, shown } from "../../axes.js";
+import { ReadError } from "../../data/errors.js";
+import { RARE, rareOf } from "../../data/rare.js";
+import { fill, h } from "../../dom.js";
+import { bytes, count, percent, short } from "../../numbers.js";
+import { COMBOS } from "../../words.js";
+import { comboMark } from "../marks.js";
+import { axisColumn, nameColumns } from "../tables/neuron_columns.js";
+import { readingBar } from "../reading_bar.js";
+import { Table } from "../tables/table.js";
+import { tokenMark } from "../examples/token_mark.js";
+
+const PAGE = 10;
+// So little is read without asking.
+const LITTLE = 8e6;
+
+/**
+ * @param {object} context what a page is given (app.js)
+ * @param {ReturnType<import("../../data/survey.js").surveyOf>} survey
+ * @returns {HTMLElement[]}
+ */
+export function startHere(context, survey) {
+  const { hasScan } = context.dataset;
+  return [
+    hasScan && section("Neurons that contradict their weights",
+      "cos(w_gate, w_in) is above 0.5, which predicts equal signs, yet gate and in have " +
+        "different signs on more than half of the tokens.",
+      unexpected(context, survey)),
+    hasScan && context.dataset.has("examples") && section("Strong where they are rare",
+      `Sign combinations on fewer than ${percent(RARE)} of the tokens, by the largest |post| ` +
+        "that they reach.",
+      rare(context, survey)),
+    section("The highest and the lowest cos(w_in, w_out)",
+      "Neurons that write most clearly what w_in reads, and those that most clearly take it away.",
+      extremes(context, survey)),
+  ].filter(Boolean);
+}
+
+function section(title, words, content) {
+  return h("section", {}, h("h3", {}, title), h("p", { class: "note" }, words), content);
+}
+
+/** Numbers of an axis, made once for each layer. */
+function reader() {
+  const made = new Map();
+  return (axis, { numbers, i }) => {
+    const key = `${axis.name} ${numbers.layer}`;
+    if (!made.has(key)) made.set(key, numbers.values(axis));
+    return made.get(key)[i];
+  };
+}
+
+function unexpected({ link, signal }, { run, findings }) {
+  const read = reader();
+  const at = (row) => findings.unexpected[row];
+  const table = new Table({
+    label: "Neurons that contradict their weights", pageSize: PAGE, file: "unexpected_signs.csv",
+    empty: "None in the layers that are read.",
+    columns: [
+      ...nameColumns(at, (path) => link(path)),
+      axisColumn(axisNamed("cos_gate_in"), (row) => read(axisNamed("cos_gate_in"), at(row))),
+      {
+        name: "disagreement_frequency", title: "different signs", isNumber: true,
+        key: (row) => at(row).disagreement, cell: (row) => percent(at(row).disagreement),
+      },
+      ...[FREQUENCIES[1], FREQUENCIES[2]].map((axis) =>
+        axisColumn(axis, (row) => read(axis, at(row)))),
+    ],
+  });
+  grow(run, signal, () => table.show([...findings.unexpected.keys()], true));
+  return h("div", { id: "unexpected" }, table.element);
+}
+
+function extremes({ link, signal }, { run, findings }) {
+  return h("div", { class: "two", id: "extremes" }, ["highest", "lowest"].map((side) => {
+    const read = reader();
+    const at = (row) => findings[side][row];
+    const table = new Table({
+      label: `Neurons with the ${side} cos(w_in, w_out)`, pageSize: PAGE,
+      columns: [
+        ...nameColumns(at, (path) => link(path)),
+        ...COSINES.map((axis) => axisColumn(axis, (row) => read(axis, at(row)))),
+      ],
+    });
+    grow(run, signal, () => table.show([...findings[side].keys()], true));
+    return table.element;
+  }));
+}
+
+/** Show what is there now and after each layer. */
+function grow(run, signal, show) {
+  run.listen(show, signal);
+  show();
+}
+
+function rare(context, survey) {
+  const { dataset, link, signal } = context;
+  const search = rareOf(dataset);
+  if (!hasPostLists(dataset)) {
+    return h("p", { class: "note" }, "This dataset keeps no lists by post.");
+  }
+  const { run } = search;
+  const read = reader();
+  const places = new Map();
+  const at = (row) => search.found[row];
+  const frequency = ({ combo }) => FREQUENCIES[COMBOS.indexOf(combo)];
+  const table = new Table({
+    label: "Strong where they are rare", pageSize: PAGE, empty: "None yet.",
+    columns: [
+      ...nameColumns(at, (path) => link(path)),
+      {
+        name: "combo", title: "Combination",
+        key: (row) => COMBOS.indexOf(at(row).combo), cell: (row) => comboMark(at(row).combo),
+      },
+      {
+        name: "frequency", title: "frequency", isNumber: true,
+        key: (row) => read(frequency(at(row)), at(row)),
+        cell: (row) => shown(frequency(at(row)), read(frequency(at(row)), at(row))),
+      },
+      {
+        name: "strongest_post", title: "post at its strongest", isNumber: true,
+        key: (row) => at(row).post, cell: (row) => short(at(row).post),
+      },
+      { name: "token", title: "there", isUnsorted: true, cell: (row) => places.get(at(row)) ?? "" },
+    ],
+  });
+  const show = () => table.show([...search.found.keys()], true);
+  grow(run, signal, show);
+  const rest = async () => {
+    if (run.state === "running" || !search.found.length) return;
+    const vocab = await dataset.vocab();
+    await Promise.all(search.found.filter((one) => !places.has(one)).map(async (one) => {
+      places.set(one, tokenMark((await search.placeOf(one)).peak_token, vocab));
+    }));
+    if (!signal.aborted) show();
+  };
+  run.listen(() => said(rest()), signal);
+  const note = h("p", { class: "note" });
+  const bar = readingBar({ run, start: "Search the examples", signal });
+  const begin = async () => {
+    const expected = await search.expected();
+    fill(note,
+      `The ${count(run.layers.length)} layers' examples are searched: about ${bytes(expected)}.`);
+    if (!signal.aborted && expected < LITTLE && run.state === "ready") run.start();
+  };
+  const said = (promise) => promise.catch((error) => {
+    if (!(error instanceof ReadError)) throw error;
+    fill(note, h("span", { class: "problem" }, error.message));
+  });
+  // After the survey, which it would hold up.
+  let isBegun = false;
+  const wait = () => {
+    if (isBegun || survey.run.state === "running" || survey.run.state === "ready") return;
+    isBegun = true;
+    said(begin());
+  };
+  survey.run.listen(wait, signal);
+  wait();
+  said(rest());
+  signal.addEventListener("abort", () => run.leave());
+  return h("div", { id: "rare" }, note, bar, table.element);
+}
+
+function hasPostLists({ manifest }) {
+  return (manifest.config?.scan?.rankings ?? ["post"]).includes("post");
+}

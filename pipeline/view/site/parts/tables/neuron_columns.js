@@ -1,0 +1,69 @@
+/** Columns of a table of neurons, of one layer or of several. */
+
+import { shown } from "../../axes.js";
+import { h } from "../../dom.js";
+import { count } from "../../numbers.js";
+import { lookOf, markOf } from "../classes.js";
+
+/** A neuron: the numbers of its layer and its place in them.
+ * @typedef {{numbers: import("../../data/neurons.js").LayerNumbers, i: number}} Found */
+
+/** `31.9634`. @param {Found} found */
+export function idOf({ numbers, i }) {
+  return `${numbers.layer}.${numbers.neuron[i]}`;
+}
+
+/**
+ * Name and class of each row's neuron.
+ *
+ * @param {(row: number) => Found} at
+ * @param {(path: string) => string} link
+ * @returns {import("./table.js").Column[]}
+ */
+export function nameColumns(at, link) {
+  return [
+    {
+      name: "neuron", title: "Neuron", isName: true,
+      key: (row) => at(row).numbers.layer * 1e9 + at(row).numbers.neuron[at(row).i],
+      cell: (row) => h("a", { href: link(`neuron/${idOf(at(row))}`) }, idOf(at(row))),
+      raw: (row) => idOf(at(row)),
+    },
+    classColumn((row) => at(row).numbers.classOf(at(row).i)),
+  ];
+}
+
+/**
+ * The class, sorted from what enriches to what depletes.
+ *
+ * @param {(row: number) => string} classAt
+ */
+export function classColumn(classAt) {
+  return {
+    name: "io_class", title: "Class",
+    key: (row) => lookOf(classAt(row)).order,
+    cell: (row) => {
+      const name = classAt(row);
+      return h("span", { class: "class-name", title: name }, markOf(name), h("span", {}, name));
+    },
+    raw: classAt,
+  };
+}
+
+/**
+ * A number of an axis.
+ *
+ * @param {import("../../axes.js").Axis} axis
+ * @param {(row: number) => number} value
+ * @returns {import("./table.js").Column}
+ */
+export function axisColumn(axis, value) {
+  return {
+    name: axis.name, title: axis.label, isNumber: true,
+    key: value, cell: (row) => shown(axis, value(row)),
+  };
+}
+
+/** A whole number. @returns {import("./table.js").Column} */
+export function countColumn(name, title, value) {
+  return { name, title, isNumber: true, key: value, cell: (row) => count(value(row)) };
+}
