@@ -83,12 +83,18 @@ def load_live_model(dataset: Dataset, model_name: str | None) -> LiveModel:
 
 
 def _config(manifest: Mapping[str, Any], model_name: str | None) -> ModelConfig:
+    said = manifest["model"]
+    if missing := [key for key in ("revision", "dtype") if key not in said]:
+        raise GatescopeError(
+            f"manifest.json lacks model.{missing[0]}: no `gatescope run` wrote it, and its model "
+            "cannot be loaded again"
+        )
     config = from_dict(manifest["config"]).model
     return replace(
         config,
         name=model_name or config.name,
-        revision=config.revision if model_name else manifest["model"]["revision"],
-        dtype=manifest["model"]["dtype"],
+        revision=config.revision if model_name else said["revision"],
+        dtype=said["dtype"],
         device="auto",
     )
 
