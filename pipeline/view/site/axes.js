@@ -1,7 +1,7 @@
 /** What can be said of every neuron as one number: name, words, unit and where it stands. */
 
 import { percent, short } from "./numbers.js";
-import { COMBOS } from "./words.js";
+import { COMBOS, readable } from "./words.js";
 
 /**
  * One number of a neuron.
@@ -29,7 +29,7 @@ const norms = WEIGHTS.map((weight) =>
 );
 /** Of the combinations, in their order. @type {Axis[]} */
 export const FREQUENCIES = COMBOS.map((combo, i) =>
-  share(`frequency_${wordOf(combo)}`, `frequency of ${readable(combo)}`, [i]),
+  share(`frequency_${wordOf(combo)}`, `frequency of ${onOneLine(combo)}`, [i]),
 );
 const shares = [
   share("frequency_gate_pos", "frequency of gate > 0", [0, 1]),
@@ -40,7 +40,7 @@ const shares = [
 const means = ["post", "gate", "in", "act"].flatMap((quantity) =>
   COMBOS.map((combo) => {
     const name = `mean_${quantity}_${wordOf(combo)}`;
-    const label = `mean ${quantity} in ${readable(combo)}`;
+    const label = `mean ${quantity} in ${onOneLine(combo)}`;
     const column = `mean_${quantity} ${combo}`;
     return stored(name, label, `Means of ${quantity}`, "activation", "mean", column);
   }),
@@ -94,9 +94,8 @@ function share(name, label, combos) {
   return { name, label, group: "Frequencies", unit: "share of tokens", kind: "share", columns, of };
 }
 
-/** `gate+ in−` on one line. */
-function readable(combo) {
-  return combo.replace("_", "\u00a0").replaceAll("-", "−");
+function onOneLine(combo) {
+  return readable(combo).replace(" ", "\u00a0");
 }
 
 /** `gate_pos_in_neg` of `gate+_in-`: plus signs are spaces in addresses. */

@@ -3,6 +3,11 @@
 /** Sign combinations, in the order of every table. */
 export const COMBOS = ["gate+_in+", "gate+_in-", "gate-_in+", "gate-_in-"];
 
+/** A combination as a person reads it: `gate− in+` of `gate-_in+`. @param {string} combo */
+export function readable(combo) {
+  return combo.replace("_", " ").replaceAll("-", "−");
+}
+
 /** What an activation is read as. */
 export const QUANTITIES = ["gate", "in", "act", "post"];
 

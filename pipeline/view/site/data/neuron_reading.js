@@ -1,5 +1,6 @@
 /** All that the dataset holds of a neuron, read at once. */
 
+import { parsedNeuron } from "../router.js";
 import { ReadError } from "./errors.js";
 
 /**
@@ -33,6 +34,18 @@ export async function readNeuron(dataset, here) {
   const names = Object.keys(reading);
   const values = await Promise.all(Object.values(reading));
   return { dataset, ...Object.fromEntries(names.map((name, i) => [name, values[i]])) };
+}
+
+/**
+ * The layer and index that a text such as `31.9634` names, whether the dataset has them or not.
+ *
+ * @throws {ReadError} where it names none
+ */
+export function namedNeuron(dataset, text) {
+  const here = parsedNeuron(text);
+  if (here) return here;
+  const example = `${dataset.layers.at(-1)}.0`;
+  throw new ReadError(`"${text}" names no neuron; write layer.neuron, such as ${example}`);
 }
 
 /** @throws {ReadError} where the dataset has no such neuron */

@@ -56,6 +56,8 @@ export class LayerNumbers {
     this.classes = new Uint16Array(0);
     /** @type {Map<string, Float64Array>} */
     this.columns = new Map();
+    /** @type {Map<import("../axes.js").Axis, Float64Array>} made out of the columns */
+    this.made = new Map();
     this.isBegun = false;
     this.reading = Promise.resolve();
   }
@@ -74,13 +76,14 @@ export class LayerNumbers {
   }
 
   /**
-   * The numbers of an axis that was asked for by `need`.
+   * The numbers of an axis that was asked for by `need`, the same array each time.
    *
    * @param {import("../axes.js").Axis} axis
    * @returns {Float64Array} of the `n` neurons
    */
   values(axis) {
-    return axis.of((column) => this.columns.get(column));
+    if (!this.made.has(axis)) this.made.set(axis, axis.of((column) => this.columns.get(column)));
+    return this.made.get(axis);
   }
 
   /** Whether an axis has been read. @param {import("../axes.js").Axis} axis */

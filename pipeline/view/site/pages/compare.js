@@ -1,12 +1,11 @@
 /** Two neurons side by side, of one dataset or of two. */
 
 import { ReadError } from "../data/errors.js";
-import { h } from "../dom.js";
-import { parsedNeuron } from "../router.js";
+import { fill, h } from "../dom.js";
 import { COMBOS, QUANTITIES, RANKINGS } from "../words.js";
 import { CombinationTable, mosaic } from "../parts/neuron/combinations.js";
 import { colourChoice, rankingTabs } from "../parts/examples/list_choices.js";
-import { readNeuron } from "../data/neuron_reading.js";
+import { namedNeuron, readNeuron } from "../data/neuron_reading.js";
 import { ExampleList, sideOf } from "../parts/examples/example_list.js";
 import { classMark } from "../parts/marks.js";
 import { Readout } from "../parts/examples/readout.js";
@@ -34,18 +33,11 @@ export async function render(context) {
   }
   const other = dataB ? await open(dataB) : dataset;
   const found = await Promise.all([
-    readNeuron(dataset, named(a, dataset)), readNeuron(other, named(b, other)),
+    readNeuron(dataset, namedNeuron(dataset, a)), readNeuron(other, namedNeuron(other, b)),
   ]);
   const names = [a, b].map((name, i) =>
     (other === dataset ? name : `${name} of ${[dataset, other][i].name}`));
   main.append(...compared(context, found, names));
-}
-
-function named(text, dataset) {
-  const here = parsedNeuron(text);
-  if (here) return here;
-  const example = `${dataset.layers.at(-1)}.0`;
-  throw new ReadError(`"${text}" names no neuron; write layer.neuron, such as ${example}`);
 }
 
 function form({ params, datasets, dataset, link }) {
@@ -65,9 +57,11 @@ function form({ params, datasets, dataset, link }) {
     event.preventDefault();
     const [first, second] = ["compare-a", "compare-b"].map((id) =>
       event.target.querySelector(`#${id}`).value.trim());
-    const wrong = [first, second].find((text) => !parsedNeuron(text));
-    if (wrong !== undefined) {
-      problem.textContent = `"${wrong}" names no neuron; write layer.neuron`;
+    try {
+      for (const text of [first, second]) namedNeuron(dataset, text);
+    } catch (error) {
+      if (!(error instanceof ReadError)) throw error;
+      fill(problem, error.message);
       return;
     }
     const dataB = select && select.value !== dataset.name ? select.value : null;

@@ -3,7 +3,7 @@
 import { fill, h } from "../dom.js";
 import { findNumbers } from "../parts/find/find_numbers.js";
 import { findToken } from "../parts/find/find_token.js";
-import { parsedNeuron } from "../router.js";
+import { neuronForm } from "../parts/neuron_form.js";
 
 /** The page's title. */
 export function title({ dataset }) {
@@ -19,24 +19,8 @@ export async function render(context) {
     findNumbers(context));
 }
 
-function byNumber({ dataset, link }) {
-  const input = h("input", {
-    type: "text", id: "find-neuron", size: "10", autocomplete: "off",
-    placeholder: `${dataset.layers.at(-1)}.0`, "aria-describedby": "find-neuron-problem",
-  });
-  const problem = h("span", { id: "find-neuron-problem", class: "problem", role: "status" });
-  const go = (event) => {
-    event.preventDefault();
-    const found = parsedNeuron(input.value);
-    if (found && dataset.hasNeuron(found.layer, found.neuron)) {
-      location.hash = link(`neuron/${found.layer}.${found.neuron}`);
-    } else {
-      const missing = `There is no neuron ${input.value.trim()} here.`;
-      fill(problem, found ? missing : "Write layer.neuron, such as 0.12.");
-    }
-  };
+function byNumber(context) {
   return h("section", { "aria-labelledby": "number-title" },
     h("h2", { id: "number-title" }, "By number"),
-    h("form", { class: "controls", onsubmit: go },
-      h("label", {}, "Layer.neuron ", input), h("button", { type: "submit" }, "Go"), problem));
+    neuronForm(context, { id: "find-neuron", label: "Layer.neuron" }));
 }

@@ -3,11 +3,10 @@
 import { ReadError } from "../data/errors.js";
 import { fill, h } from "../dom.js";
 import { neuronJson } from "../neuron_json.js";
-import { parsedNeuron } from "../router.js";
 import { COMBOS } from "../words.js";
 import { CombinationTable, countedSentence, mosaic } from "../parts/neuron/combinations.js";
 import { colourChoice, rankingTabs } from "../parts/examples/list_choices.js";
-import { beginReading } from "../data/neuron_reading.js";
+import { beginReading, namedNeuron } from "../data/neuron_reading.js";
 import { ExampleList, sideOf } from "../parts/examples/example_list.js";
 import { neuronHead } from "../parts/neuron/neuron_head.js";
 import { Readout } from "../parts/examples/readout.js";
@@ -27,7 +26,7 @@ export function title({ path, dataset }) {
 /** @param {object} context what a page is given (app.js) */
 export async function render(context) {
   const { dataset, main } = context;
-  const here = namedNeuron(context);
+  const here = namedNeuron(dataset, context.path);
   if (dataset.layers.includes(here.layer) && !dataset.hasNeuron(here.layer, here.neuron)) {
     main.append(outOfRange(context, here));
     return;
@@ -46,13 +45,6 @@ export async function render(context) {
   main.append(neuronHead(context, here, row, json), page.element);
   const rest = page.addRest(reading);
   await Promise.race([rest, new Promise((resolve) => setTimeout(resolve, PATIENCE_MS))]);
-}
-
-function namedNeuron({ path, dataset }) {
-  const here = parsedNeuron(path);
-  if (here) return here;
-  const example = `${dataset.layers.at(-1)}.0`;
-  throw new ReadError(`"${path}" names no neuron; write layer.neuron, such as ${example}`);
 }
 
 /** Where to go from a neuron that the layer does not have. */

@@ -1,6 +1,7 @@
 /** A text of one's own through the model, where the server runs it. */
 
 import { ReadError } from "../data/errors.js";
+import { namedNeuron, requireNeuron } from "../data/neuron_reading.js";
 import { fill, h } from "../dom.js";
 import { count } from "../numbers.js";
 import { MAX_CHARACTERS, ask } from "../data/live.js";
@@ -109,11 +110,10 @@ class Trial {
   }
 
   named() {
-    const here = parsedNeuron(this.neuron.value);
-    if (here && this.context.dataset.hasNeuron(here.layer, here.neuron)) return here;
-    const example = `${this.context.dataset.layers.at(-1)}.0`;
-    throw new ReadError(
-      `There is no neuron "${this.neuron.value}"; write layer.neuron, such as ${example}`);
+    const { dataset } = this.context;
+    const here = namedNeuron(dataset, this.neuron.value);
+    requireNeuron(dataset, here);
+    return here;
   }
 
   show(question, answer, vocab) {

@@ -2,7 +2,7 @@
 
 import { fill, h } from "../dom.js";
 import { bytes } from "../numbers.js";
-import { parsedNeuron } from "../router.js";
+import { neuronForm } from "./neuron_form.js";
 
 const THEMES = { auto: "Auto", light: "Light", dark: "Dark" };
 const STORED = "gatescope-theme";
@@ -21,7 +21,7 @@ export function renderHeader(header, context) {
       item("find", link("find"), "Find"),
       item("compare", link("compare"), "Compare"),
       dataset.live && item("text", link("text"), "Try a text")),
-    dataset && goTo(context),
+    dataset && h("div", { role: "search" }, neuronForm(context, { id: "goto", label: "Neuron" })),
     theme(),
   );
 }
@@ -38,25 +38,6 @@ export function renderFooter(footer, { dataset, signal }) {
 export function applyTheme(name = stored()) {
   if (name === "auto") document.documentElement.removeAttribute("data-theme");
   else document.documentElement.setAttribute("data-theme", name);
-}
-
-function goTo({ dataset, link }) {
-  const input = h("input", {
-    id: "goto", type: "text", inputmode: "decimal", autocomplete: "off", spellcheck: "false",
-    placeholder: `${dataset.layers.at(-1)}.0`, size: "9", "aria-describedby": "goto-problem",
-  });
-  const problem = h("span", { id: "goto-problem", class: "problem", role: "status" });
-  const go = (event) => {
-    event.preventDefault();
-    const found = parsedNeuron(input.value);
-    if (found && dataset.hasNeuron(found.layer, found.neuron)) {
-      location.hash = link(`neuron/${found.layer}.${found.neuron}`);
-      return;
-    }
-    fill(problem, found ? `no neuron ${input.value.trim()}` : "write layer.neuron");
-  };
-  return h("form", { class: "goto", role: "search", onsubmit: go },
-    h("label", { for: "goto" }, "Neuron"), input, h("button", { type: "submit" }, "Go"), problem);
 }
 
 function theme() {

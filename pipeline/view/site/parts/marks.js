@@ -1,6 +1,7 @@
 /** Names of combinations and classes with their marks; a colour is never alone. */
 
 import { h } from "../dom.js";
+import { readable } from "../words.js";
 import { markOf } from "./classes.js";
 
 /** A sign combination with its colour. @param {string} combo such as `gate+_in-` */
@@ -12,11 +13,6 @@ export function comboMark(combo) {
 /** The CSS class of a combination's colour: `combo-pp`, `combo-pn`, `combo-np`, `combo-nn`. */
 export function comboClass(combo) {
   return `combo-${combo.replace(/[^+-]/g, "").replaceAll("+", "p").replaceAll("-", "n")}`;
-}
-
-/** With a real minus sign, and a place to break at: `gate− in+`. */
-export function readable(combo) {
-  return combo.replace("_", " ").replaceAll("-", "−");
 }
 
 /** A class with its mark. @param {string} name */

@@ -40,7 +40,7 @@ export function exampleItem(entry, side, quantity, limit) {
     { label: `Example ${row.example_id}, ${around}` },
   ).colour(quantity, limit);
   const source = h("span", { class: "source" });
-  const item = h("li", { class: "example", value: row.rank + 1, "data-example": row.example_id },
+  const item = h("li", { class: "example", value: row.rank + 1 },
     h("div", { class: "peak-values" },
       h("span", { class: "rank", "aria-hidden": "true" }, row.rank + 1),
       peakValues(row, side.act)),

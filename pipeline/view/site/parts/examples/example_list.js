@@ -4,10 +4,10 @@ import { activationOf, agreesAtPeaks } from "../../activation.js";
 import { limitOf } from "../../colour.js";
 import { fill, h } from "../../dom.js";
 import { count, percent, short } from "../../numbers.js";
-import { QUANTITIES, RANKINGS } from "../../words.js";
+import { QUANTITIES, RANKINGS, readable } from "../../words.js";
 import { entryOf, exampleItem, recolour } from "./example.js";
 import { legend } from "./colour_legend.js";
-import { comboMark, readable } from "../marks.js";
+import { comboMark } from "../marks.js";
 import { Sources } from "./sources.js";
 
 // Entries of a list that are there at once; the others come a moment later.
@@ -53,7 +53,7 @@ export class ExampleList {
     this.items = h("ol", { class: "examples" });
     this.title = h("h3", { tabindex: "-1" }, comboMark(combo), whose);
     const label = `Examples of ${readable(combo)}${whose}`;
-    this.element = h("section", { class: "list", "aria-label": label, "data-combo": combo },
+    this.element = h("section", { class: "list", "aria-label": label },
       this.title, this.head, this.items);
   }
 

@@ -108,13 +108,12 @@ class NumberFinder {
     const run = this.runOf();
     this.run = run;
     this.said = h("p", { role: "status" });
-    this.values = new Map();
     this.table = new Table({
       label: "Neurons that meet the conditions", file: "neurons.csv",
       empty: "None in the layers that are read.",
       columns: [
         ...nameColumns((row) => this.at(row), (path) => context.link(path)),
-        ...this.axes.map((axis) => axisColumn(axis, (row) => this.value(axis, row))),
+        ...this.axes.map((axis) => axisColumn(axis, (row) => this.at(row))),
       ],
     });
     fill(this.results, readingBar({ run, start: "Read", signal }), this.said, this.table.element);
@@ -149,7 +148,7 @@ class NumberFinder {
   add(numbers) {
     const nth = this.layers.push(numbers) - 1;
     const conditions = [...this.ranges].filter(([, range]) => range);
-    const bounded = conditions.map(([axis, range]) => [this.valuesOf(axis, nth), range]);
+    const bounded = conditions.map(([axis, range]) => [numbers.values(axis), range]);
     const hasClass = numbers.classNames.map((name) => !this.classes.size || this.classes.has(name));
     for (let i = 0; i < numbers.n; i += 1) {
       if (!hasClass[numbers.classes[i]]) continue;
@@ -161,18 +160,5 @@ class NumberFinder {
 
   at(row) {
     return { numbers: this.layers[this.layerOf[row]], i: this.placeOf[row] };
-  }
-
-  /** Numbers of an axis, made once for each layer. */
-  valuesOf(axis, nth) {
-    const numbers = this.layers[nth];
-    if (!this.values.has(axis)) this.values.set(axis, new Map());
-    const made = this.values.get(axis);
-    if (!made.has(numbers)) made.set(numbers, numbers.values(axis));
-    return made.get(numbers);
-  }
-
-  value(axis, row) {
-    return this.valuesOf(axis, this.layerOf[row])[this.placeOf[row]];
   }
 }

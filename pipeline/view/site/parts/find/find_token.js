@@ -7,7 +7,7 @@ import { bytes, count, percent, short } from "../../numbers.js";
 import { COMBOS, RANKINGS } from "../../words.js";
 import { layerSelect } from "./layer_select.js";
 import { comboMark } from "../marks.js";
-import { classColumn, countColumn } from "../tables/neuron_columns.js";
+import { classColumn, countColumn, neuronColumn } from "../tables/neuron_columns.js";
 import { readingBar } from "../reading_bar.js";
 import { Table } from "../tables/table.js";
 import { tokenMark } from "../examples/token_mark.js";
@@ -187,13 +187,8 @@ class TokenFinder {
   }
 
   named(at, params) {
-    const id = (row) => `${at(row).layer}.${at(row).neuron}`;
     return [
-      {
-        name: "neuron", title: "Neuron", isName: true, raw: id,
-        key: (row) => at(row).layer * 1e9 + at(row).neuron,
-        cell: (row) => h("a", { href: this.context.link(`neuron/${id(row)}`, params) }, id(row)),
-      },
+      neuronColumn(at, (path) => this.context.link(path, params)),
       {
         name: "token", title: "Token", key: (row) => at(row).token,
         raw: (row) => this.vocab.text(at(row).token),

@@ -35,7 +35,6 @@ export class LayerView {
     this.classes = new Set((params.get("class") ?? "").split(",").filter(Boolean));
     this.neurons = params.get("neurons") ?? "";
     this.isZoomed = params.get("zoom") === "1";
-    this.isRead = new Map();
   }
 
   /** Reads what is shown at first; gives what is wrong, if anything is. */
@@ -57,15 +56,11 @@ export class LayerView {
 
   /** Axes to choose from: those that were read and have no value are none, but for the chosen. */
   available() {
-    const hasValue = (axis) => !this.numbers.has(axis) || this.values(axis).some(Number.isFinite);
+    const { numbers } = this;
+    const hasValue = (axis) => !numbers.has(axis) || numbers.values(axis).some(Number.isFinite);
     return axesOf(this.context.dataset).filter(
       (axis) => axis === this.x || axis === this.y || hasValue(axis),
     );
-  }
-
-  values(axis) {
-    if (!this.isRead.has(axis)) this.isRead.set(axis, this.numbers.values(axis));
-    return this.isRead.get(axis);
   }
 
   /**
@@ -174,10 +169,7 @@ export class LayerView {
     const axes = [...new Set([this.x, this.y, ...ALWAYS])];
     return [
       ...nameColumns(at, (path) => this.context.link(path)),
-      ...axes.filter((axis) => this.numbers.has(axis)).map((axis) => {
-        const values = this.values(axis);
-        return axisColumn(axis, (i) => values[i]);
-      }),
+      ...axes.filter((axis) => this.numbers.has(axis)).map((axis) => axisColumn(axis, at)),
     ];
   }
 
@@ -185,7 +177,8 @@ export class LayerView {
     const lines = [idOf({ numbers: this.numbers, i }), this.numbers.classOf(i)];
     const others = ["cos_in_out", "cos_gate_in", "frequency_gate_pos"].map(axisNamed);
     for (const axis of new Set([this.x, this.y, ...others])) {
-      if (this.numbers.has(axis)) lines.push(`${axis.label} ${shown(axis, this.values(axis)[i])}`);
+      if (!this.numbers.has(axis)) continue;
+      lines.push(`${axis.label} ${shown(axis, this.numbers.values(axis)[i])}`);
     }
     return lines;
   }
@@ -195,7 +188,7 @@ export class LayerView {
     const axis = this[name];
     const region = axis.kind === "cosine" ? this.region : null;
     const range = this.isZoomed ? this.ranges[name] : null;
-    return { axis, values: this.values(axis), region, range };
+    return { axis, values: this.numbers.values(axis), region, range };
   }
 
   showAxes() {
@@ -226,7 +219,7 @@ export class LayerView {
 
   choose() {
     const { numbers, ranges } = this;
-    const [xs, ys] = [this.values(this.x), this.values(this.y)];
+    const [xs, ys] = [this.numbers.values(this.x), this.numbers.values(this.y)];
     const isListed = neuronList(this.neurons);
     const hasClass = numbers.classNames.map((name) => !this.classes.size || this.classes.has(name));
     const isChosen = new Uint8Array(numbers.n);
@@ -259,7 +252,7 @@ export class LayerView {
   }
 
   summarise(rows, isPart, chosen) {
-    const [xs, ys] = [this.values(this.x), this.values(this.y)];
+    const [xs, ys] = [this.numbers.values(this.x), this.numbers.values(this.y)];
     ["x", "y"].forEach(
       (name, place) => this.histograms[place].show({ ...this.side(name), isChosen: chosen }));
     this.correlation ??= correlation(xs, ys);

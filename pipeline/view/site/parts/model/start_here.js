@@ -1,13 +1,13 @@
 /** Neurons to look at first: those that contradict their weights, rare combinations, extremes. */
 
-import { COSINES, FREQUENCIES, axisNamed, shown } from "../../axes.js";
+import { COSINES, FREQUENCIES, axisNamed } from "../../axes.js";
 import { ReadError } from "../../data/errors.js";
 import { RARE, rareOf } from "../../data/rare.js";
 import { fill, h } from "../../dom.js";
 import { bytes, count, percent, short } from "../../numbers.js";
 import { COMBOS } from "../../words.js";
 import { comboMark } from "../marks.js";
-import { axisColumn, nameColumns } from "../tables/neuron_columns.js";
+import { axisColumn, nameColumns, valueAt } from "../tables/neuron_columns.js";
 import { readingBar } from "../reading_bar.js";
 import { Table } from "../tables/table.js";
 import { tokenMark } from "../examples/token_mark.js";
@@ -42,31 +42,19 @@ function section(title, words, content) {
   return h("section", {}, h("h3", {}, title), h("p", { class: "note" }, words), content);
 }
 
-/** Numbers of an axis, made once for each layer. */
-function reader() {
-  const made = new Map();
-  return (axis, { numbers, i }) => {
-    const key = `${axis.name} ${numbers.layer}`;
-    if (!made.has(key)) made.set(key, numbers.values(axis));
-    return made.get(key)[i];
-  };
-}
-
 function unexpected({ link, signal }, { run, findings }) {
-  const read = reader();
   const at = (row) => findings.unexpected[row];
   const table = new Table({
     label: "Neurons that contradict their weights", pageSize: PAGE, file: "unexpected_signs.csv",
     empty: "None in the layers that are read.",
     columns: [
       ...nameColumns(at, (path) => link(path)),
-      axisColumn(axisNamed("cos_gate_in"), (row) => read(axisNamed("cos_gate_in"), at(row))),
+      axisColumn(axisNamed("cos_gate_in"), at),
       {
         name: "disagreement_frequency", title: "different signs", isNumber: true,
         key: (row) => at(row).disagreement, cell: (row) => percent(at(row).disagreement),
       },
-      ...[FREQUENCIES[1], FREQUENCIES[2]].map((axis) =>
-        axisColumn(axis, (row) => read(axis, at(row)))),
+      axisColumn(FREQUENCIES[1], at), axisColumn(FREQUENCIES[2], at),
     ],
   });
   grow(run, signal, () => table.show([...findings.unexpected.keys()], true));
@@ -75,13 +63,12 @@ function unexpected({ link, signal }, { run, findings }) {
 
 function extremes({ link, signal }, { run, findings }) {
   return h("div", { class: "two", id: "extremes" }, ["highest", "lowest"].map((side) => {
-    const read = reader();
     const at = (row) => findings[side][row];
     const table = new Table({
       label: `Neurons with the ${side} cos(w_in, w_out)`, pageSize: PAGE,
       columns: [
         ...nameColumns(at, (path) => link(path)),
-        ...COSINES.map((axis) => axisColumn(axis, (row) => read(axis, at(row)))),
+        ...COSINES.map((axis) => axisColumn(axis, at)),
       ],
     });
     grow(run, signal, () => table.show([...findings[side].keys()], true));
@@ -102,10 +89,12 @@ function rare(context, survey) {
     return h("p", { class: "note" }, "This dataset keeps no lists by post.");
   }
   const { run } = search;
-  const read = reader();
   const places = new Map();
   const at = (row) => search.found[row];
-  const frequency = ({ combo }) => FREQUENCIES[COMBOS.indexOf(combo)];
+  const frequencyAt = (row) => {
+    const axis = FREQUENCIES[COMBOS.indexOf(at(row).combo)];
+    return valueAt(axis, at(row));
+  };
   const table = new Table({
     label: "Strong where they are rare", pageSize: PAGE, empty: "None yet.",
     columns: [
@@ -116,8 +105,7 @@ function rare(context, survey) {
       },
       {
         name: "frequency", title: "frequency", isNumber: true,
-        key: (row) => read(frequency(at(row)), at(row)),
-        cell: (row) => shown(frequency(at(row)), read(frequency(at(row)), at(row))),
+        key: frequencyAt, cell: (row) => percent(frequencyAt(row)),
       },
       {
         name: "strongest_post", title: "post at its strongest", isNumber: true,

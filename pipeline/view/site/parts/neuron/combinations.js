@@ -2,8 +2,8 @@
 
 import { fill, h } from "../../dom.js";
 import { count, percent, short } from "../../numbers.js";
-import { COMBOS } from "../../words.js";
-import { comboClass, comboMark, readable } from "../marks.js";
+import { COMBOS, readable } from "../../words.js";
+import { comboClass, comboMark } from "../marks.js";
 
 // Shares of the drawing that a name takes: with its percentage below it, and beside it when turned.
 const NAME_WIDTH = 0.36;
@@ -30,7 +30,7 @@ export function mosaic(stats, go = null) {
         const fitsUpright = !fits && wide >= TURNED_WIDTH && high >= TURNED_HEIGHT;
         const cell = h("div", {
           class: `mosaic-cell ${comboClass(combo)}${fitsUpright ? " upright" : ""}`,
-          "data-combo": combo, onclick: go && (() => go(combo)),
+          onclick: go && (() => go(combo)),
         }, (fits || fitsUpright) && [
           h("b", {}, readable(combo)), h("span", {}, percent(share[combo])),
         ]);
@@ -84,8 +84,7 @@ export class CombinationTable {
       h("table", { class: "combinations" }, this.head,
         h("tbody", {}, STATS.map(([name, of]) =>
           h("tr", {}, h("th", { scope: "row" }, name),
-            stats.map((row) =>
-              h("td", { class: "number", "data-stat": name, "data-combo": row.combo }, of(row)))))),
+            stats.map((row) => h("td", { class: "number" }, of(row)))))),
         this.extremes));
   }
 
@@ -100,9 +99,7 @@ export class CombinationTable {
 function extremeRows(stats, text) {
   return ["gate", "in", "post"].map((quantity) =>
     h("tr", {}, h("th", { scope: "row" }, `largest |${quantity}|`),
-      stats.map(({ combo }) =>
-        h("td", { class: "number", "data-stat": `largest ${quantity}`, "data-combo": combo },
-          text(combo, quantity)))));
+      stats.map(({ combo }) => h("td", { class: "number" }, text(combo, quantity)))));
 }
 
 /**

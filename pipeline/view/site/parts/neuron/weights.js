@@ -1,5 +1,6 @@
 /** What a neuron's weights say: cosines, norms, class, and the tokens that they point at. */
 
+import { COSINES } from "../../axes.js";
 import { fill, h } from "../../dom.js";
 import { short } from "../../numbers.js";
 import { tokenPieces } from "../../tokens.js";
@@ -7,7 +8,6 @@ import { classSentence } from "../../words.js";
 import { classMark } from "../marks.js";
 import { drawnPieces } from "../examples/pieces.js";
 
-const COSINES = { gate_in: "cos(gate, in)", gate_out: "cos(gate, out)", in_out: "cos(in, out)" };
 const SHADES = ["a", "b"];
 
 /** Cosines as places between -1 and 1; the layer's are added when they are read. */
@@ -17,19 +17,18 @@ export class CosineTable {
    * @param {number|null} threshold of the classes
    */
   constructor(rows, threshold) {
-    this.names = Object.keys(COSINES)
-      .filter((name) => rows.some((row) => row[`cos_${name}`] !== null));
-    this.backs = this.names.map(() => h("span", { class: "axis-back" }));
+    this.axes = COSINES.filter(({ name }) => rows.some((row) => row[name] !== null));
+    this.backs = this.axes.map(() => h("span", { class: "axis-back" }));
     this.note = h("p", { class: "note" });
     this.element = h("div", { class: "cosines" },
-      h("table", {}, h("tbody", {}, this.names.map((name, i) =>
-        h("tr", {}, h("th", { scope: "row" }, COSINES[name]),
+      h("table", {}, h("tbody", {}, this.axes.map(({ name, label }, i) =>
+        h("tr", {}, h("th", { scope: "row" }, label),
           h("td", {}, h("span", { class: "axis", "aria-hidden": "true" }, this.backs[i],
             threshold !== null && [-threshold, threshold].map((x) => placed("axis-tick", x)),
             placed("axis-zero", 0),
-            rows.map((row, j) => needle(row[`cos_${name}`], SHADES[j])))),
+            rows.map((row, j) => needle(row[name], SHADES[j])))),
           rows.map((row) =>
-            h("td", { class: "number", "data-cosine": name }, short(row[`cos_${name}`]))))))),
+            h("td", { class: "number" }, short(row[name]))))))),
       this.note);
     this.threshold = threshold;
     this.say("");
@@ -38,10 +37,10 @@ export class CosineTable {
   /** Add where the layer's cosines lie. @param {object|undefined} layer a row of `layers` */
   addLayer(layer) {
     if (!layer) return;
-    this.names.forEach((name, i) => {
+    this.axes.forEach(({ name }, i) => {
       fill(this.backs[i],
         band("axis-random", layer.randomness_low, layer.randomness_high),
-        band("axis-quartiles", layer[`q1_cos_${name}`], layer[`q3_cos_${name}`]));
+        band("axis-quartiles", layer[`q1_${name}`], layer[`q3_${name}`]));
     });
     this.say("Grey: 95% of random directions. Box: the middle half of the layer. ");
   }

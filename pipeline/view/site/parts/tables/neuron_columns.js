@@ -6,11 +6,17 @@ import { count } from "../../numbers.js";
 import { lookOf, markOf } from "../classes.js";
 
 /** A neuron: the numbers of its layer and its place in them.
- * @typedef {{numbers: import("../../data/neurons.js").LayerNumbers, i: number}} Found */
+ * @typedef {{numbers: import("../../data/neurons.js").LayerNumbers, i: number}} Found
+ * @typedef {import("../../axes.js").Axis} Axis */
 
 /** `31.9634`. @param {Found} found */
 export function idOf({ numbers, i }) {
   return `${numbers.layer}.${numbers.neuron[i]}`;
+}
+
+/** A neuron's number of an axis that was read. @param {Axis} axis @param {Found} found */
+export function valueAt(axis, { numbers, i }) {
+  return numbers.values(axis)[i];
 }
 
 /**
@@ -21,15 +27,28 @@ export function idOf({ numbers, i }) {
  * @returns {import("./table.js").Column[]}
  */
 export function nameColumns(at, link) {
-  return [
-    {
-      name: "neuron", title: "Neuron", isName: true,
-      key: (row) => at(row).numbers.layer * 1e9 + at(row).numbers.neuron[at(row).i],
-      cell: (row) => h("a", { href: link(`neuron/${idOf(at(row))}`) }, idOf(at(row))),
-      raw: (row) => idOf(at(row)),
-    },
-    classColumn((row) => at(row).numbers.classOf(at(row).i)),
-  ];
+  const named = (row) => {
+    const { numbers, i } = at(row);
+    return { layer: numbers.layer, neuron: numbers.neuron[i] };
+  };
+  return [neuronColumn(named, link), classColumn((row) => at(row).numbers.classOf(at(row).i))];
+}
+
+/**
+ * The neuron of each row, which leads to its page.
+ *
+ * @param {(row: number) => {layer: number, neuron: number}} at
+ * @param {(path: string) => string} link
+ * @returns {import("./table.js").Column}
+ */
+export function neuronColumn(at, link) {
+  const id = (row) => `${at(row).layer}.${at(row).neuron}`;
+  return {
+    name: "neuron", title: "Neuron", isName: true,
+    key: (row) => at(row).layer * 1e9 + at(row).neuron,
+    cell: (row) => h("a", { href: link(`neuron/${id(row)}`) }, id(row)),
+    raw: id,
+  };
 }
 
 /**
@@ -52,11 +71,12 @@ export function classColumn(classAt) {
 /**
  * A number of an axis.
  *
- * @param {import("../../axes.js").Axis} axis
- * @param {(row: number) => number} value
+ * @param {Axis} axis
+ * @param {(row: number) => Found} at
  * @returns {import("./table.js").Column}
  */
-export function axisColumn(axis, value) {
+export function axisColumn(axis, at) {
+  const value = (row) => valueAt(axis, at(row));
   return {
     name: axis.name, title: axis.label, isNumber: true,
     key: value, cell: (row) => shown(axis, value(row)),
