@@ -12,7 +12,8 @@
          weights/ -> neurons, layers, weight_tokens (alone, of any dense MLP, where scan=none)
               |
               v
-         hub/ the card      query/ DuckDB views + queries/*.sql -> view/, figures/, notebooks/
+         hub/ the card      query/ DuckDB views + queries/*.sql -> figures/, notebooks/, view/
+                            view/site/ every neuron in the browser, straight from the tables' files
 
 The words: gate g = w_gate . x; in i = w_in . x; act a = act_fn(g); post p = a * i; a sign
 combination is the pair of strict signs of gate and in, written `gate+_in-`; a ranking orders a
