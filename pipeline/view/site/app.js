@@ -81,14 +81,17 @@ function pageNamed(page) {
  * What a page is given.
  *
  * `link(path, params)` is the address of a page of this dataset, or of that named `params.data`;
- * `keep(params)` puts parameters into this page's address without showing it anew; `open(name)`
- * opens another dataset; `signal` is aborted when the person goes elsewhere.
+ * `keep(params)` puts parameters into this page's address without showing it anew, and does nothing
+ * once the address is another page's; `open(name)` opens another dataset; `signal` is aborted when
+ * the person goes elsewhere.
  */
 function makeContext({ page, path, params }, dataset, element, signal) {
   const several = places.names.length > 1;
   const link = (to, more = {}) =>
     hashOf(to, { data: several ? (dataset?.name ?? null) : null, ...more });
   const keep = (changes) => {
+    // A page is still there while the next one is read.
+    if (signal.aborted) return;
     for (const [key, value] of Object.entries(changes)) {
       if (value === null || value === undefined || value === "") params.delete(key);
       else params.set(key, String(value));

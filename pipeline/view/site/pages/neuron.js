@@ -8,7 +8,7 @@ import { CombinationTable, countedSentence, mosaic } from "../parts/neuron/combi
 import { colourChoice, rankingTabs } from "../parts/examples/list_choices.js";
 import { beginReading, namedNeuron } from "../data/neuron_reading.js";
 import { ExampleList, sideOf } from "../parts/examples/example_list.js";
-import { neuronHead } from "../parts/neuron/neuron_head.js";
+import { neuronHead, steps } from "../parts/neuron/neuron_head.js";
 import { Readout } from "../parts/examples/readout.js";
 import { KEYS_HELP } from "../parts/examples/token_text.js";
 import { CosineTable, classLine, norms, weightTokens } from "../parts/neuron/weights.js";
@@ -32,6 +32,7 @@ export async function render(context) {
     return;
   }
   const reading = beginReading(dataset, here);
+  const neighbours = steps(context, here);
   const [row, stats] = await Promise.all([reading.row, reading.stats]);
   const json = async () => neuronJson({
     dataset: dataset.name,
@@ -42,7 +43,7 @@ export async function render(context) {
     weight_tokens: await reading.tokens,
   });
   const page = new NeuronPage(context, row, stats);
-  main.append(neuronHead(context, here, row, json), page.element);
+  main.append(neuronHead(context, here, row, neighbours, json), page.element);
   const rest = page.addRest(reading);
   await Promise.race([rest, new Promise((resolve) => setTimeout(resolve, PATIENCE_MS))]);
 }

@@ -19,29 +19,43 @@ export function neighbour(dataset, { layer, neuron }, step) {
 }
 
 /**
+ * The neurons before and after one, and the keys that go there. Keys are heard from the start: who
+ * steps quickly does not wait for what is passed.
+ *
  * @param {object} context of the page
  * @param {{layer: number, neuron: number}} here
- * @param {object} row of `neurons`
- * @param {() => Promise<string>} json the neuron as JSON
+ * @returns {HTMLElement} links
  */
-export function neuronHead(context, here, row, json) {
-  const { dataset, link, signal } = context;
-  const name = `${here.layer}.${here.neuron}`;
-  const chosen = () => ({
-    ranking: context.params.get("ranking"), colour: context.params.get("colour"),
+export function steps({ dataset, link, params, signal }, here) {
+  // The ranking and the colour that are chosen by then go along.
+  const to = (other) => link(`neuron/${other.layer}.${other.neuron}`, {
+    ranking: params.get("ranking"), colour: params.get("colour"),
   });
   const [before, after] = [-1, 1].map((step) => neighbour(dataset, here, step));
-  const to = (other) => link(`neuron/${other.layer}.${other.neuron}`, chosen());
-  const step = (other, text, rel, key) => other && h("a", {
-    href: to(other), rel, class: "step", "aria-keyshortcuts": key,
-    // The ranking and the colour that are chosen by then go along.
-    onclick: (event) => event.currentTarget.setAttribute("href", to(other)),
-  }, text);
   addEventListener("keydown", (event) => {
     const other = { "[": before, "]": after }[event.key];
     if (!other || event.altKey || event.ctrlKey || event.metaKey || isTyping(event.target)) return;
     location.hash = to(other);
   }, { signal });
+  const step = (other, text, rel, key) => other && h("a", {
+    href: to(other), rel, class: "step", "aria-keyshortcuts": key,
+    onclick: (event) => event.currentTarget.setAttribute("href", to(other)),
+  }, text);
+  return h("nav", { class: "controls", "aria-label": "Neighbouring neurons" },
+    step(before, before && `‹ ${before.layer}.${before.neuron}`, "prev", "["),
+    step(after, after && `${after.layer}.${after.neuron} ›`, "next", "]"),
+    h("span", { class: "note keys" }, "keys ", h("kbd", {}, "["), " ", h("kbd", {}, "]")));
+}
+
+/**
+ * @param {object} context of the page
+ * @param {{layer: number, neuron: number}} here
+ * @param {object} row of `neurons`
+ * @param {HTMLElement} neighbours links (`steps`)
+ * @param {() => Promise<string>} json the neuron as JSON
+ */
+export function neuronHead({ dataset, link }, here, row, neighbours, json) {
+  const name = `${here.layer}.${here.neuron}`;
   const { buttons, status } = copying([
     { label: "Copy link", said: "The link is copied.", text: () => location.href },
     {
@@ -59,10 +73,7 @@ export function neuronHead(context, here, row, json) {
       h("p", { class: "tags" }, classMark(row.io_class),
         row.flipped && h("span", { class: "tag" }, "flipped"))),
     h("div", { class: "neuron-does" },
-      h("nav", { class: "controls", "aria-label": "Neighbouring neurons" },
-        step(before, before && `‹ ${before.layer}.${before.neuron}`, "prev", "["),
-        step(after, after && `${after.layer}.${after.neuron} ›`, "next", "]"),
-        h("span", { class: "note keys" }, "keys ", h("kbd", {}, "["), " ", h("kbd", {}, "]"))),
+      neighbours,
       h("div", { class: "controls" }, buttons,
         h("a", { class: "button", href: link("compare", { a: name }) }, "Compare"),
         dataset.live &&
