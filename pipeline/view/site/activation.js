@@ -63,7 +63,7 @@ export function agreesAtPeaks(act, rows) {
 }
 
 /** The complementary error function, to 1e-12 of its value. */
-export function erfc(x) {
+function erfc(x) {
   if (Number.isNaN(x)) return NaN;
   if (x < 0) return 2 - erfc(-x);
   if (x > 27) return 0;

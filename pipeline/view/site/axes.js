@@ -47,10 +47,10 @@ const means = ["post", "gate", "in", "act"].flatMap((quantity) =>
 );
 
 /** Of the weights. @type {Axis[]} */
-export const WEIGHT_AXES = [...COSINES, ...norms];
+const WEIGHT_AXES = [...COSINES, ...norms];
 
 /** Of the weights and of the activations. @type {Axis[]} */
-export const AXES = [...COSINES, ...shares, ...norms, ...means];
+const AXES = [...COSINES, ...shares, ...norms, ...means];
 
 /** The axes that a dataset has. @param {{hasScan: boolean}} dataset @returns {Axis[]} */
 export function axesOf(dataset) {

@@ -86,7 +86,7 @@ function interval(r, width) {
  * @param {ArrayLike<number>} values without NaN
  * @returns {Float64Array}
  */
-export function ranks(values) {
+function ranks(values) {
   const sorted = Float64Array.from(values).sort();
   // The rank of the ties that begin at each place.
   const shared = new Float64Array(sorted.length);

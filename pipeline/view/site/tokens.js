@@ -4,7 +4,7 @@ import { shownCharacters } from "./characters.js";
 import { count } from "./numbers.js";
 
 /** Code points of one token that are shown. */
-export const MAX_SHOWN = 200;
+const MAX_SHOWN = 200;
 
 /**
  * The pieces of every token, in order.

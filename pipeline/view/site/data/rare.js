@@ -2,16 +2,15 @@
 
 import { FREQUENCIES, axisNamed } from "../axes.js";
 import { COMBOS } from "../words.js";
+import { expectedBytes, readInTurns } from "./group_reading.js";
 import { LayerRun } from "./layer_run.js";
 import { layerNumbers } from "./neurons.js";
 
 /** A combination is rare below this share of the tokens. */
 export const RARE = 0.01;
-// Of the strongest so many are kept.
-const N = 20;
+/** Of the strongest so many are kept. */
+export const N_RARE = 20;
 const COLUMNS = ["neuron", "combo", "ranking", "rank", "post_value"];
-// Row groups that are fetched in one go.
-const GROUPS = 16;
 
 /** A rare combination: its neuron, and the row of `examples` where post is largest.
  * @typedef {{numbers: import("./neurons.js").LayerNumbers, i: number, combo: string,
@@ -31,7 +30,7 @@ export function rareOf(dataset) {
 }
 
 /** The search of one dataset, layer by layer; what was found stays. */
-export class RareSearch {
+class RareSearch {
   /** @param {import("./dataset.js").Dataset} dataset */
   constructor(dataset) {
     this.dataset = dataset;
@@ -43,18 +42,7 @@ export class RareSearch {
 
   /** Bytes that it will read of all layers, by those of its first one. */
   async expected() {
-    const [layer] = this.run.layers;
-    const { dataset } = this;
-    const files = dataset.partsOf("examples", layer);
-    const before = dataset.bytesRead();
-    const groups =
-      await Promise.all(files.map((file) => dataset.open(file).rowGroups("neuron", COLUMNS)));
-    const footers = dataset.bytesRead() - before;
-    const ofLayer = groups.flat().reduce((sum, { bytes }) => sum + bytes, footers);
-    const size = (one) =>
-      dataset.partsOf("examples", one).reduce((sum, file) => sum + file.bytes, 0);
-    const total = this.run.layers.reduce((sum, one) => sum + size(one), 0);
-    return (ofLayer * total) / size(layer);
+    return (await expectedBytes(this.dataset, "examples", this.run.layers, [COLUMNS]))[0];
   }
 
   async *read(layer) {
@@ -67,16 +55,9 @@ export class RareSearch {
       const groups = (await file.rowGroups("neuron", COLUMNS)).filter(({ low, high }) =>
         numbers.neuron.some((neuron, i) =>
           neuron >= low && neuron <= high && COMBOS.some((combo) => isRare.get(combo)[i])));
-      for (let from = 0; from < groups.length; from += GROUPS) {
-        if (from) yield from / groups.length;
-        const these = groups.slice(from, from + GROUPS);
-        const read = await Promise.all(
-          these.map(({ start, end }) => file.columns(COLUMNS, start, end)),
-        );
-        read.forEach((columns, place) => {
-          this.collect(columns, these[place].start, { numbers, isRare, file });
-        });
-      }
+      yield* readInTurns(groups, async ({ start, end }) => {
+        this.collect(await file.columns(COLUMNS, start, end), start, { numbers, isRare, file });
+      });
     }
   }
 
@@ -84,12 +65,12 @@ export class RareSearch {
     for (let row = 0; row < rank.length; row += 1) {
       if (rank[row] !== 0 || ranking[row] !== "post") continue;
       const i = numbers.placeOf(neuron[row]);
-      const weakest = this.found[N - 1];
+      const weakest = this.found[N_RARE - 1];
       if (!isRare.get(combo[row])?.[i]) continue;
       if (weakest && size(post[row]) < size(weakest.post)) continue;
       this.found.push({ numbers, i, combo: combo[row], post: post[row], file, row: start + row });
       this.found.sort(before);
-      this.found.length = Math.min(N, this.found.length);
+      this.found.length = Math.min(N_RARE, this.found.length);
     }
   }
 

@@ -37,7 +37,7 @@ export function surveyOf(dataset) {
 }
 
 /** What the layers that are read show. */
-export class Findings {
+class Findings {
   /** @param {boolean} hasScan whether there are frequencies */
   constructor(hasScan) {
     this.hasScan = hasScan;

@@ -1,10 +1,8 @@
 /** Neurons by token: where it is the peak of examples, or where weights are closest to it. */
 
+import { expectedBytes, readInTurns } from "./group_reading.js";
 import { LayerRun } from "./layer_run.js";
 import { layerNumbers } from "./neurons.js";
-
-// Row groups that are fetched in one go.
-const GROUPS = 16;
 
 /** What is read of each table: the tokens first, the rest only of row groups that hold one. */
 const TABLES = {
@@ -78,41 +76,32 @@ export class TokenSearch {
    */
   async expected() {
     const { dataset, table, run } = this;
-    if (!run.layers.length) return { least: 0, most: 0 };
     const { token, others } = TABLES[table];
-    const files = dataset.partsOf(table, run.layers[0]);
-    const before = dataset.bytesRead();
-    const bytesOf = async (names) => {
-      const groups =
-        await Promise.all(files.map((file) => dataset.open(file).rowGroups("neuron", names)));
-      return groups.flat().reduce((sum, { bytes }) => sum + bytes, 0);
-    };
-    const [tokens, rest] = [await bytesOf([token]), await bytesOf(others)];
-    const footers = dataset.bytesRead() - before;
-    const size = (layer) =>
-      dataset.partsOf(table, layer).reduce((sum, { bytes }) => sum + bytes, 0);
-    const factor = run.layers.reduce((sum, layer) => sum + size(layer), 0) / size(run.layers[0]);
-    return { least: (footers + tokens) * factor, most: (footers + tokens + rest) * factor };
+    const [least, most] =
+      await expectedBytes(dataset, table, run.layers, [[token], [token, ...others]]);
+    return { least, most };
   }
 
   async *read(layer) {
     const { token } = TABLES[this.table];
     const numbers = layerNumbers(this.dataset, layer);
     await numbers.need([]);
+    const inOrder = this.table === "examples" ? byExamples : byScore;
     for (const part of this.dataset.partsOf(this.table, layer)) {
       const file = this.dataset.open(part);
       const groups = await file.rowGroups("neuron", [token]);
-      for (let from = 0; from < groups.length; from += GROUPS) {
-        if (from) yield from / groups.length;
-        const these = groups.slice(from, from + GROUPS);
-        const found = await Promise.all(these.map((group) => this.search(file, group)));
-        for (const hit of found.flat()) {
+      const reading = readInTurns(groups, async (group) => {
+        for (const hit of await this.search(file, group)) {
           const place = numbers.placeOf(hit.neuron);
           const ioClass = place < 0 ? "no class" : numbers.classOf(place);
           this.hits.push({ layer, ioClass, ...hit });
         }
-        this.hits.sort(this.table === "examples" ? byExamples : byScore);
+      });
+      for await (const share of reading) {
+        this.hits.sort(inOrder);
+        yield share;
       }
+      this.hits.sort(inOrder);
     }
   }
 

@@ -2,6 +2,7 @@
 
 import { h } from "../dom.js";
 import { count } from "../numbers.js";
+import { wide } from "../parts/tables/wide.js";
 import { hashOf } from "../router.js";
 
 /** The page's title. */
@@ -15,9 +16,10 @@ export async function render({ datasets, open, main }) {
   const titles = ["Dataset", "Model", "Layers", "Neurons", "Tokens"];
   main.append(
     h("h1", { tabindex: "-1" }, "Datasets"),
-    h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Datasets" },
+    wide("Datasets",
       h("table", {},
-        h("thead", {}, h("tr", {}, titles.map((name) => h("th", { scope: "col" }, name)))),
+        h("thead", {}, h("tr", {}, titles.map((name, i) =>
+          h("th", { scope: "col", class: i > 1 ? "number" : null }, name)))),
         h("tbody", {}, rows))),
   );
 }

@@ -35,7 +35,7 @@ export function renderFooter(footer, { dataset, signal }) {
 }
 
 /** Put the theme that was chosen last in force. */
-export function applyTheme(name = stored()) {
+function applyTheme(name = stored()) {
   if (name === "auto") document.documentElement.removeAttribute("data-theme");
   else document.documentElement.setAttribute("data-theme", name);
 }

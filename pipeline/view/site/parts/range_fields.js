@@ -1,7 +1,6 @@
 /** Two fields for the bounds of an axis. */
 
 import { h } from "../dom.js";
-import { short } from "../numbers.js";
 import { parsedNumber } from "./conditions.js";
 
 /**
@@ -39,12 +38,4 @@ export function rangeFields({ label, range, onchange, isShare = false }) {
   return h("fieldset", { class: "range" },
     h("legend", {}, label, isShare && " (%)"),
     low, h("span", { "aria-hidden": "true" }, "to"), high);
-}
-
-/** A range in words. @param {import("./conditions.js").Range} range */
-export function rangeWords(label, [low, high]) {
-  if (low === null) return `${label} at most ${short(high)}`;
-  return high === null
-    ? `${label} at least ${short(low)}`
-    : `${label} from ${short(low)} to ${short(high)}`;
 }

@@ -9,6 +9,7 @@ import { colourChoice } from "./examples/list_choices.js";
 import { legend } from "./examples/colour_legend.js";
 import { drawnPieces } from "./examples/pieces.js";
 import { KEYS_HELP, TokenText } from "./examples/token_text.js";
+import { wide } from "./tables/wide.js";
 
 const COLUMNS = ["position", "token", "id", ...QUANTITIES, "combination"];
 
@@ -49,9 +50,9 @@ export function neuronAlong(answer, { vocab, readout, quantity, skipBos, onquant
     text.element,
     h("details", { class: "all-values" },
       h("summary", {}, "All values as a table"),
-      h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "All values" },
+      wide("All values",
         h("table", {},
-          h("thead", {}, h("tr", {}, COLUMNS.map((name) => h("th", { scope: "col" }, name)))),
+          h("thead", {}, h("tr", {}, COLUMNS.map(headCell))),
           h("tbody", {}, ids.map((id, i) => h("tr", {},
             h("th", { scope: "row", class: "number" }, i),
             h("td", { class: "text" }, drawnPieces(text.pieces[i])),
@@ -75,10 +76,10 @@ export function strongest(answer, { vocab, neuronLink, alongLink, layer }) {
     h("p", { class: "note" }, cutNote(answer),
       `The ${count(answer.neurons.length)} neurons of layer ${layer} with the largest |post|, `,
       "each at its peak."),
-    h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Strongest neurons" },
+    wide("Strongest neurons",
       h("table", { class: "strongest" },
-        h("thead", {}, h("tr", {}, ["neuron", ...QUANTITIES, "peak", "position", ""].map((name) =>
-          (name ? h("th", { scope: "col" }, name) : h("td", {}))))),
+        h("thead", {}, h("tr", {},
+          ["neuron", ...QUANTITIES, "peak", "position"].map(headCell), h("td", {}))),
         h("tbody", {}, answer.neurons.map((one) => h("tr", {},
           h("th", { scope: "row" },
             h("a", { href: neuronLink(one.neuron) }, `${layer}.${one.neuron}`)),
@@ -89,6 +90,12 @@ export function strongest(answer, { vocab, neuronLink, alongLink, layer }) {
             href: alongLink(one.neuron), "aria-label": `along the text: ${layer}.${one.neuron}`,
           }, "along the text"))))))),
   ];
+}
+
+/** The head of a column; numbers stand to the right, and so does what is above them. */
+function headCell(name) {
+  const isNumber = [...QUANTITIES, "position", "id"].includes(name);
+  return h("th", { scope: "col", class: isNumber ? "number" : null }, name);
 }
 
 function cutNote(answer) {

@@ -40,7 +40,7 @@ export class Sources {
 }
 
 /** The corpus's own columns; addresses are links. @param {object} row of `corpus` */
-export function describedSource(row) {
+function describedSource(row) {
   return Object.entries(row)
     .filter(([name, value]) => !OWN.has(name) && value !== null && value !== "")
     .map(([name, value]) => [h("span", {}, `${name}: `, linked(String(value))), " "]);

@@ -4,7 +4,7 @@ import { fill, h } from "../../dom.js";
 import { count } from "../../numbers.js";
 import { ByLayer } from "../charts/by_layer.js";
 import { correlationList, withInterval } from "../correlations.js";
-import { wide } from "./layer_overview.js";
+import { wideTable } from "../tables/wide.js";
 
 const LINES = [
   ["Pearson", "pearson", "first"],
@@ -37,7 +37,7 @@ export function headline({ link, signal }, { run, findings }) {
       high: found.map((one) => one[`${key}High`]),
     })));
     fill(table,
-      wide("Correlation of cos(w_in, w_out) and the frequency of gate > 0 by layer",
+      wideTable("Correlation of cos(w_in, w_out) and the frequency of gate > 0 by layer",
         ["Layer", "Pearson", "Spearman", "Neurons"],
       found.map((one, i) => [
         h("a", { href: link(`layer/${layers[i]}`) }, layers[i]),

@@ -4,6 +4,7 @@ import { COSINES } from "../../axes.js";
 import { h } from "../../dom.js";
 import { count, percent, short } from "../../numbers.js";
 import { ByLayer } from "../charts/by_layer.js";
+import { wideTable } from "../tables/wide.js";
 import { classShares, classesIn, nOfClass } from "../charts/class_shares.js";
 import { swatchOf } from "../classes.js";
 
@@ -55,7 +56,7 @@ function classTable(rows, classes, to) {
     const n = nOfClass(row, name);
     return `${count(n)} (${percent(row.n_neurons ? n / row.n_neurons : null)})`;
   };
-  return wide("Neurons of each class by layer", ["Layer", "Neurons", "Flipped", ...classes],
+  return wideTable("Neurons of each class by layer", ["Layer", "Neurons", "Flipped", ...classes],
     rows.map((row) => [
       h("a", { href: to(row.layer) }, row.layer), count(row.n_neurons), count(row.n_flipped ?? 0),
       ...classes.map((name) => cell(row, name)),
@@ -67,28 +68,11 @@ function medianTable(rows, to) {
     const quartiles = `[${short(row[`q1_${name}`])}, ${short(row[`q3_${name}`])}]`;
     return `${short(row[`median_${name}`])} ${quartiles}`;
   };
-  return wide("Cosines by layer: median and, in brackets, the quartiles",
+  return wideTable("Cosines by layer: median and, in brackets, the quartiles",
     ["Layer", "Neurons", ...COSINES.map(({ label }) => label), "95% of random vectors"],
     rows.map((row) => [
       h("a", { href: to(row.layer) }, row.layer), count(row.n_neurons),
       ...COSINES.map(({ name }) => cell(row, name)),
       `${short(row.randomness_low)} to ${short(row.randomness_high)}`,
     ]));
-}
-
-/**
- * A table that may be wider than the page; the first cell of a row is its name.
- *
- * @param {string} label
- * @param {string[]} heads
- * @param {any[][]} rows
- */
-export function wide(label, heads, rows) {
-  return h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": label },
-    h("table", { "aria-label": label, class: "figures" },
-      h("thead", {}, h("tr", {}, heads.map((name, i) =>
-        h("th", { scope: "col", class: i ? "number" : null }, name)))),
-      h("tbody", {}, rows.map(([first, ...cells]) =>
-        h("tr", {}, h("th", { scope: "row" }, first),
-          cells.map((cell) => h("td", { class: "number" }, cell)))))));
 }

@@ -2,7 +2,7 @@
 
 import { COSINES, FREQUENCIES, axisNamed } from "../../axes.js";
 import { ReadError } from "../../data/errors.js";
-import { RARE, rareOf } from "../../data/rare.js";
+import { N_RARE, RARE, rareOf } from "../../data/rare.js";
 import { fill, h } from "../../dom.js";
 import { bytes, count, percent, short } from "../../numbers.js";
 import { COMBOS } from "../../words.js";
@@ -29,8 +29,8 @@ export function startHere(context, survey) {
         "different signs on more than half of the tokens.",
       unexpected(context, survey)),
     hasScan && context.dataset.has("examples") && section("Strong where they are rare",
-      `Sign combinations on fewer than ${percent(RARE)} of the tokens, by the largest |post| ` +
-        "that they reach.",
+      `Of the sign combinations on fewer than ${percent(RARE)} of the tokens the ${N_RARE} with ` +
+        "the largest |post|.",
       rare(context, survey)),
     section("The highest and the lowest cos(w_in, w_out)",
       "Neurons that write most clearly what w_in reads, and those that most clearly take it away.",

@@ -4,6 +4,7 @@ import { fill, h } from "../../dom.js";
 import { count, percent, short } from "../../numbers.js";
 import { COMBOS, readable } from "../../words.js";
 import { comboClass, comboMark } from "../marks.js";
+import { wide } from "../tables/wide.js";
 
 // Shares of the drawing that a name takes: with its percentage below it, and beside it when turned.
 const NAME_WIDTH = 0.36;
@@ -79,8 +80,7 @@ export class CombinationTable {
           : comboMark(combo)))));
     // Their place is taken from the start, so that nothing moves when they are read.
     this.extremes = h("tbody", {}, extremeRows(stats, () => "…"));
-    const label = `The four combinations${whose} in numbers`;
-    this.element = h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": label },
+    this.element = wide(`The four combinations${whose} in numbers`,
       h("table", { class: "combinations" }, this.head,
         h("tbody", {}, STATS.map(([name, of]) =>
           h("tr", {}, h("th", { scope: "row" }, name),
@@ -108,7 +108,7 @@ function extremeRows(stats, text) {
  * @param {object[]} rows of `examples`
  * @returns {Record<string, {gate: number|null, in: number|null, post: number|null}>} by combination
  */
-export function extremesOf(rows) {
+function extremesOf(rows) {
   const none = { gate: null, in: null, post: null };
   const found = Object.fromEntries(COMBOS.map((combo) => [combo, { ...none }]));
   for (const row of rows) {

@@ -3,6 +3,7 @@
 import { fill, h } from "../../dom.js";
 import { count } from "../../numbers.js";
 import { order } from "../../statistics.js";
+import { wide } from "./wide.js";
 
 /**
  * A column. `key` is what rows are sorted by, NaN for none; `cell` what a person reads, `raw` what
@@ -37,9 +38,8 @@ export class Table {
     this.body = h("tbody");
     this.pages = h("div", { class: "pages controls" });
     this.element = h("div", { class: "table-of-many" },
-      h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": label },
-        h("table", { "aria-label": label, onpointerleave: () => onlook?.(-1) },
-          h("thead", {}, this.head), this.body)),
+      wide(label, h("table", { "aria-label": label, onpointerleave: () => onlook?.(-1) },
+        h("thead", {}, this.head), this.body)),
       this.pages);
     this.setColumns(columns);
   }
