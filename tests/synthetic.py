@@ -339,9 +339,15 @@ def _write(path: Path, rows: Rows, schema: pa.Schema) -> None:
 
 
 def rewrite(path: Path, change: Any) -> None:
-    """Replace a part file by `change` of its table."""
+    """Replace a part file by `change` of its table, and its size in the manifest."""
     table = change(pq.ParquetFile(path).read())
     pq.write_table(table, path, row_group_size=1 << 20)
+    folder = next(above for above in path.parents if (above / "manifest.json").exists())
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    for file in manifest["files"][path.relative_to(folder).parts[0]]:
+        if folder / file["path"] == path:
+            file["bytes"] = path.stat().st_size
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 
 def _manifest(draft: _Draft, tables: dict[str, int]) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def running(dataset: pipeline.Dataset) -> LiveModel:
 
 
 def client_of(model: LiveModel, folder: Path | None = None) -> TestClient:
-    source = Source("demo", str(folder or "/nowhere"), None, {"tables": {}}, {}, (), ())
+    source = Source("demo", str(folder or "/nowhere"), None, {"tables": {}}, {}, {}, (), ())
     app = viewer_app([ServedDataset("demo", source, model)], "127.0.0.1")
     return TestClient(app, base_url=OWN)
 

@@ -189,6 +189,7 @@ DAMAGES: dict[str, Damage] = {
     "schema": cast("neurons/layer=1/part-0.parquet", "norm_in", pa.float32()),
     "row_counts": in_manifest(lambda m: m["tables"].update(vocab=1)),
     "row_groups": row_groups_of_three,
+    "listing": in_manifest(lambda m: m["files"]["vocab"][0].update(bytes=1)),
     "partitions.layer": cell("layers", "layer", lambda v, _: 0),
     "neurons.index": without_row("neurons/layer=1/part-0.parquet"),
     "neurons.gates": cell("neurons", "norm_gate", lambda v, _: None),
@@ -386,6 +387,11 @@ OTHERS: dict[str, tuple[dict[str, Any], Damage, set[str]]] = {
         in_manifest(lambda m: m["tables"].pop("weight_tokens")),
         {"manifest", "files"},
     ),
+    "another_first_example": (
+        {},
+        in_manifest(lambda m: m["files"]["corpus"][1].update(first_example=1)),
+        {"listing"},
+    ),
     "no_threshold": (
         UNGATED,
         in_manifest(lambda m: m["config"]["weights"].pop("threshold")),
@@ -421,8 +427,8 @@ def test_a_table_that_the_manifest_does_not_name(tmp_path: Path) -> None:
 def test_the_tables_of_weights_alone_are_checked(tmp_path: Path) -> None:
     found = checks(write_synthetic(tmp_path / "ds", scan=False).path)
     assert {check.name.split(".")[0] for check in found} == {
-        "manifest", "files", "schema", "row_counts", "row_groups", "partitions", "neurons",
-        "stored", "layers", "weight_tokens", "weight_lists", "vocab",
+        "manifest", "files", "schema", "row_counts", "row_groups", "listing", "partitions",
+        "neurons", "stored", "layers", "weight_tokens", "weight_lists", "vocab",
     }  # fmt: skip
 
 

@@ -54,6 +54,7 @@ def check_invariants(ds: Dataset) -> Iterator[Check]:
     facts = Facts.of(ds.manifest)
     yield _row_counts(ds, facts)
     yield _row_groups(ds, facts)
+    yield _listing(ds)
     for population in populations(facts):
         yield from _check_population(ds, population)
 
@@ -178,6 +179,29 @@ def _row_groups(ds: Dataset, facts: Facts) -> Check:
             ]
     sentence = f"row groups of {', '.join(tables)} hold whole neurons and have statistics"
     return _check("row_groups", sentence, n_rows, violations)
+
+
+def _listing(ds: Dataset) -> Check:
+    """Where the manifest's list leads pages wrong, which read by it: to a footer, to an example."""
+    violations: list[str] = []
+    n_examples = 0
+    listed = [file for files in ds.manifest["files"].values() for file in files]
+    for file in listed:
+        path = f"{ds.source.root}/{file['path']}"
+        size = ds.source.sizes[path]
+        if size not in (None, file.get("bytes")):
+            said = file.get("bytes")
+            violations.append(f"{file['path']} has {size} bytes, the manifest says {said}")
+        if file["path"].startswith("corpus/"):
+            said = file.get("first_example")
+            if said != n_examples:
+                violations.append(
+                    f"{file['path']} begins with example {n_examples}, the manifest says {said}"
+                )
+            of_file = f"select num_rows from parquet_file_metadata({quoted(path)})"
+            n_examples += _rows(ds, of_file)[0][0]
+    sentence = "the manifest has the bytes of every file, and of the corpus their first examples"
+    return _check("listing", sentence, len(listed), violations)
 
 
 def _check_population(ds: Dataset, population: Population) -> Iterator[Check]:

@@ -28,8 +28,9 @@ HUB_ID: Final = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(@[\w./-]+)?")
 class Source:
     """A complete dataset: its manifest, and the files of each table as DuckDB opens them.
 
-    `filesystem` is None for a local folder. `layers` are those that any table has a part of.
-    `strays` are files in the folders of the tables that are no part of one.
+    `filesystem` is None for a local folder. `sizes` has the bytes of each file, None where its
+    place does not tell. `layers` are those that any table has a part of. `strays` are files in the
+    folders of the tables that are no part of one.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Source:
     filesystem: fsspec.AbstractFileSystem | None
     manifest: dict[str, Any]
     files: dict[str, tuple[str, ...]]
+    sizes: dict[str, int | None]
     layers: tuple[int, ...]
     strays: tuple[str, ...]
 
@@ -69,7 +71,7 @@ def find_source(source: str | os.PathLike[str]) -> Source:
         root = root.rstrip("/")
         present = filesystem.exists(f"{root}/{MANIFEST}")
         raw = filesystem.cat_file(f"{root}/{MANIFEST}") if present else b""
-        paths = sorted(filesystem.find(root)) if present else []
+        found = filesystem.find(root, detail=True) if present else {}
         is_folder = present or filesystem.isdir(root)
         unfinished = not present and filesystem.isdir(f"{root}/{_WORK}")
     except Exception as error:
@@ -81,7 +83,8 @@ def find_source(source: str | os.PathLike[str]) -> Source:
     if not present:
         raise GatescopeError(_refusal(name, url, is_folder, unfinished))
     local = isinstance(filesystem, LocalFileSystem)
-    names = [path[len(root) + 1 :] for path in paths]
+    sizes = {path[len(root) + 1 :]: found[path].get("size") for path in sorted(found)}
+    names = list(sizes)
     files, strays = _sorted_out(names)
     prefix = root if local else filesystem.unstrip_protocol(root)
     return Source(
@@ -92,6 +95,7 @@ def find_source(source: str | os.PathLike[str]) -> Source:
         files={
             table: tuple(f"{prefix}/{part}" for part in parts) for table, parts in files.items()
         },
+        sizes={f"{prefix}/{part}": sizes[part] for parts in files.values() for part in parts},
         layers=tuple(sorted({int(m[2]) for n in names if (m := _PART.fullmatch(n)) and m[2]})),
         strays=tuple(strays),
     )

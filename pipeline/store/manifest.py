@@ -1,7 +1,8 @@
 """What a dataset says of itself: `manifest.json`, and the record of a run that is not finished.
 
 The manifest has the model, the corpus, the settings, versions and hardware, the rows of each table
-(`tables`) and the files that they lie in (`files`), by which the pages of `pipeline/view` find them.
+(`tables`) and the files that they lie in (`files`), by which the pages of `pipeline/view` find what
+they read.
 """
 
 from __future__ import annotations
