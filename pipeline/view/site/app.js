@@ -36,11 +36,12 @@ async function show() {
     if (!signal.aborted) fill(main, h("p", { class: "loading", role: "status" }, "Reading …"));
   }, 400);
   const page = h("div", { class: `page page-${where.page}` });
+  let dataset = null;
   try {
     places ??= new Places(await findPlaces());
-    const module = await pageNamed(where.page)();
     const name = where.params.get("data") ?? undefined;
-    const dataset = where.page === "datasets" ? null : await places.open(name);
+    if (where.page !== "datasets") dataset = await places.open(name);
+    const module = await pageNamed(where.page);
     if (signal.aborted) return;
     const context = makeContext(where, dataset, page, signal);
     renderHeader(document.getElementById("header"), context);
@@ -55,6 +56,10 @@ async function show() {
     clearTimeout(waiting);
     if (!(error instanceof ReadError)) console.error(error);
     document.title = "Gatescope";
+    // Without what leads to a dataset that cannot be opened.
+    if (places) {
+      renderHeader(document.getElementById("header"), makeContext(where, dataset, page, signal));
+    }
     fill(main, failure(error));
   }
   main.removeAttribute("aria-busy");
@@ -72,9 +77,18 @@ function depthOf(where) {
   return where.page === "neuron" && shown === "neuron" ? scrollY : 0;
 }
 
-function pageNamed(page) {
-  if (Object.hasOwn(PAGES, page)) return PAGES[page];
-  throw new ReadError(`There is no page "${page}"; go to the model's page`);
+async function pageNamed(page) {
+  if (!Object.hasOwn(PAGES, page)) throw new ReadError(`There is no page "${page}"`);
+  try {
+    return await PAGES[page]();
+  } catch (error) {
+    // What a browser says of a script that does not come.
+    if (!(error instanceof TypeError)) throw error;
+    throw new ReadError(
+      `A part of this site cannot be loaded (${error.message}); see that its server still runs, ` +
+        "and load the page again",
+    );
+  }
 }
 
 /**
@@ -116,7 +130,9 @@ function failure(error) {
     h("p", {},
       h("button", { type: "button", onclick: show }, "Try again"),
       " ",
-      h("a", { href: "#/model" }, "The model's page")),
+      places?.names.length > 1
+        ? h("a", { href: "#/datasets" }, "All datasets")
+        : h("a", { href: "#/model" }, "The model's page")),
   );
 }
 
