@@ -11,8 +11,6 @@ from typing import Any
 import pyarrow as pa
 from synthetic import rewrite, write_synthetic
 
-from pipeline.store import Place, table_files
-
 # What is markup, a script, a tag's end, an address or an order to a terminal, where it is not text.
 MARKUP = (
     "<img src=x onerror=window.broken=1>",
@@ -68,8 +66,6 @@ def write_hostile(path: Path) -> Path:
         for part in sorted(path.glob(f"{name}/*/*.parquet")):
             rewrite(part, change)
     manifest = json.loads((path / "manifest.json").read_text("utf-8"))
-    first = {one["path"]: one["first_example"] for one in manifest["files"]["corpus"]}
-    manifest["files"] = table_files(Place(path), first)
     manifest["corpus"] |= {"name": "</script><script>window.broken=11</script>"}
     manifest["hardware"] = {"processor": "<b>fast</b>", "cores": None}
     (path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
