@@ -2,6 +2,7 @@
 
 import { ReadError } from "./data/errors.js";
 import { Places, findPlaces } from "./data/places.js";
+import { enter, settle } from "./depths.js";
 import { fill, h } from "./dom.js";
 import { renderFooter, renderHeader } from "./parts/frame.js";
 import { hashOf, parsed } from "./router.js";
@@ -22,15 +23,14 @@ let places = null;
 let leaving = new AbortController();
 // The page that is shown, where there is one.
 let shown = null;
-// How far down each entry of the history was when it was left.
-const depths = new Map();
 
 async function show() {
   leaving.abort();
   leaving = new AbortController();
   const { signal } = leaving;
   const where = parsed(location.hash);
-  const depth = depthOf(where);
+  // Where it was left, or where the neuron before it stood.
+  const depth = enter() ?? (where.page === "neuron" && shown === "neuron" ? scrollY : 0);
   main.setAttribute("aria-busy", "true");
   const waiting = setTimeout(() => {
     if (!signal.aborted) fill(main, h("p", { class: "loading", role: "status" }, "Reading …"));
@@ -66,15 +66,7 @@ async function show() {
   // The first page keeps the focus where the browser puts it.
   if (shown) (main.querySelector("h1") ?? main).focus({ preventScroll: true });
   shown = where.page;
-  scrollTo(0, depth);
-}
-
-/** How far down a page begins: where it was left, or where the neuron before it stood. */
-function depthOf(where) {
-  const left = depths.get(history.state?.entry);
-  if (left !== undefined) return left;
-  history.replaceState({ entry: crypto.getRandomValues(new Uint32Array(1))[0] }, "");
-  return where.page === "neuron" && shown === "neuron" ? scrollY : 0;
+  settle(depth, signal);
 }
 
 async function pageNamed(page) {
@@ -136,9 +128,5 @@ function failure(error) {
   );
 }
 
-history.scrollRestoration = "manual";
-addEventListener("scroll", () => {
-  if (!main.hasAttribute("aria-busy")) depths.set(history.state?.entry, scrollY);
-});
 addEventListener("hashchange", show);
 show();
