@@ -15,8 +15,9 @@ export const QUANTITIES = ["gate", "in", "act", "post"];
 export const RANKINGS = ["post", "in", "gate", "random"];
 
 /**
- * Classes of input-output functionality, with what each means (arXiv 2505.17936). Weights lie along
- * one line, or one points the way of another, where their cosine is past the threshold.
+ * Classes of input-output functionality, from what enriches to what depletes, with what each means
+ * (arXiv 2505.17936). Weights lie along one line, or one points the way of another, where their
+ * cosine is past the threshold.
  */
 export const IO_CLASSES = {
   enrichment:

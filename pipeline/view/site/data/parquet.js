@@ -1,7 +1,7 @@
 /** Tables in Parquet files. The one that knows hyparquet and the codec. */
 
-import { parquetMetadataAsync, parquetRead } from "../vendor/hyparquet/index.js";
 import { decompress } from "../vendor/fzstd/index.js";
+import { parquetMetadataAsync, parquetRead } from "../vendor/hyparquet/index.js";
 import { ReadError } from "./errors.js";
 
 const compressors = { ZSTD: (input, length) => decompress(input, new Uint8Array(length)) };

@@ -1,7 +1,7 @@
 /** Which datasets this site shows. */
 
-import { ReadError } from "./errors.js";
 import { openDataset } from "./dataset.js";
+import { ReadError } from "./errors.js";
 import { fetched } from "./ranges.js";
 
 const HUB = /^hf:\/\/datasets\/([\w.-]+\/[\w.-]+?)(?:@([\w./-]+))?\/?$/;

@@ -1,16 +1,15 @@
 /** Two neurons side by side, of one dataset or of two. */
 
 import { ReadError } from "../data/errors.js";
-import { fill, h } from "../dom.js";
-import { COMBOS, QUANTITIES, RANKINGS } from "../words.js";
-import { CombinationTable, mosaic } from "../parts/neuron/combinations.js";
-import { colourChoice, rankingTabs } from "../parts/examples/list_choices.js";
 import { namedNeuron, readNeuron } from "../data/neuron_reading.js";
+import { fill, h } from "../dom.js";
+import { chosenLists } from "../parts/examples/chosen_lists.js";
 import { ExampleList, sideOf } from "../parts/examples/example_list.js";
-import { classMark } from "../parts/marks.js";
 import { Readout } from "../parts/examples/readout.js";
-import { KEYS_HELP } from "../parts/examples/token_text.js";
+import { classMark } from "../parts/marks.js";
+import { CombinationTable, mosaic } from "../parts/neuron/combinations.js";
 import { CosineTable, norms, weightTokenKey, weightTokens } from "../parts/neuron/weights.js";
+import { COMBOS } from "../words.js";
 
 /** The page's title. */
 export function title({ params }) {
@@ -133,40 +132,16 @@ function tokensOf(found, names, columns) {
 }
 
 function examplesOf(context, found, names, readout) {
-  const { params, keep, signal } = context;
   const sides = found.map(({ dataset, examples, vocab, stats }) =>
-    sideOf(dataset, examples, vocab, stats, readout, signal));
-  const rankings = RANKINGS.filter((name) => sides.some((side) => side.rankings.includes(name)));
-  if (!rankings.length) return h("p", { class: "note" }, "There are no examples of these neurons.");
-  const quantities = QUANTITIES.filter((name) =>
-    sides.every((side) => side.quantities.includes(name)));
-  const asked = (name, known) => known.find((one) => one === params.get(name));
-  let ranking = asked("ranking", rankings) ?? rankings[0];
-  let quantity = asked("colour", quantities) ?? quantities.at(-1);
-  const lists = COMBOS.map((combo) =>
+    sideOf(dataset, examples, vocab, stats, readout, context.signal));
+  if (sides.every(({ rankings }) => !rankings.length)) {
+    return h("p", { class: "note" }, "There are no examples of these neurons.");
+  }
+  const pairs = COMBOS.map((combo) =>
     sides.map((side, i) => new ExampleList(side, combo, ` · ${names[i]}`)));
-  const panel = h("div", { id: "lists", role: "tabpanel", "aria-labelledby": `ranking-${ranking}` },
-    lists.map((pair) => h("div", { class: "pair" }, pair.map((list) => list.element))));
-  const show = () => {
-    readout.hide();
-    for (const list of lists.flat()) list.show(ranking, quantity);
-  };
-  show();
+  const panel = h("div", {},
+    pairs.map((pair) => h("div", { class: "pair" }, pair.map((list) => list.element))));
   return h("section", { "aria-labelledby": "examples-title" },
     h("h2", { id: "examples-title" }, "Examples"),
-    h("div", { class: "choices" },
-      rankingTabs({ rankings, ranking, panel: "lists", onchange: (name) => {
-        ranking = name;
-        panel.setAttribute("aria-labelledby", `ranking-${name}`);
-        keep({ ranking });
-        show();
-      } }),
-      colourChoice({ quantities, quantity, onchange: (name) => {
-        quantity = name;
-        keep({ colour: name });
-        for (const list of lists.flat()) list.colour(quantity);
-      } })),
-    [...new Set(sides.map(({ why }) => why))].map((why) => why && h("p", { class: "note" }, why)),
-    h("p", { class: "note" }, "The frame marks the peak. ", KEYS_HELP),
-    panel);
+    chosenLists(context, { sides, lists: pairs.flat(), panel, readout }));
 }

@@ -6,9 +6,9 @@ import { fill, h } from "../dom.js";
 import { count } from "../numbers.js";
 import { headline } from "../parts/model/headline.js";
 import { layerOverview } from "../parts/model/layer_overview.js";
-import { readingBar } from "../parts/reading_bar.js";
 import { runFacts } from "../parts/model/run_facts.js";
 import { startHere } from "../parts/model/start_here.js";
+import { readingBar } from "../parts/reading_bar.js";
 
 /** The page's title. */
 export function title({ dataset }) {

@@ -1,17 +1,16 @@
 /** One neuron: its combinations, its weights, the texts that show it. */
 
 import { ReadError } from "../data/errors.js";
+import { beginReading, namedNeuron } from "../data/neuron_reading.js";
 import { fill, h } from "../dom.js";
 import { neuronJson } from "../neuron_json.js";
-import { COMBOS } from "../words.js";
-import { CombinationTable, countedSentence, mosaic } from "../parts/neuron/combinations.js";
-import { colourChoice, rankingTabs } from "../parts/examples/list_choices.js";
-import { beginReading, namedNeuron } from "../data/neuron_reading.js";
+import { chosenLists } from "../parts/examples/chosen_lists.js";
 import { ExampleList, sideOf } from "../parts/examples/example_list.js";
-import { neuronHead, steps } from "../parts/neuron/neuron_head.js";
 import { Readout } from "../parts/examples/readout.js";
-import { KEYS_HELP } from "../parts/examples/token_text.js";
+import { CombinationTable, countedSentence, mosaic } from "../parts/neuron/combinations.js";
+import { neuronHead, steps } from "../parts/neuron/neuron_head.js";
 import { CosineTable, classLine, norms, weightTokens } from "../parts/neuron/weights.js";
+import { COMBOS } from "../words.js";
 
 // So long the page waits for the examples before it shows what is there without them.
 const PATIENCE_MS = 150;
@@ -140,42 +139,13 @@ class NeuronPage {
       this.say(`The dataset holds no examples of neuron ${this.row.layer}.${this.row.neuron}.`);
       return;
     }
-    const asked = (name, known) => known.find((one) => one === context.params.get(name));
-    this.ranking = asked("ranking", side.rankings) ?? side.rankings[0];
-    this.quantity = asked("colour", side.quantities) ?? side.quantities.at(-1);
     this.lists = COMBOS.map((combo) => new ExampleList(side, combo));
-    const panel = h("div", {
-      id: "lists", class: "lists", role: "tabpanel", "aria-labelledby": `ranking-${this.ranking}`,
-    }, [this.lists.slice(0, 2), this.lists.slice(2)].map((lists) =>
-      h("div", { class: "list-column" }, lists.map((list) => list.element))));
+    const panel = h("div", { class: "lists" },
+      [this.lists.slice(0, 2), this.lists.slice(2)].map((lists) =>
+        h("div", { class: "list-column" }, lists.map((list) => list.element))));
+    const { lists, readout } = this;
     fill(this.examplesPlace, this.examplesTitle(),
-      h("div", { class: "choices" },
-        rankingTabs({
-          rankings: side.rankings, ranking: this.ranking, panel: "lists",
-          onchange: (ranking) => {
-            this.ranking = ranking;
-            panel.setAttribute("aria-labelledby", `ranking-${ranking}`);
-            context.keep({ ranking });
-            this.show();
-          },
-        }),
-        colourChoice({
-          quantities: side.quantities, quantity: this.quantity,
-          onchange: (quantity) => {
-            this.quantity = quantity;
-            context.keep({ colour: quantity });
-            for (const list of this.lists) list.colour(quantity);
-          },
-        })),
-      side.why && h("p", { class: "note" }, side.why),
-      h("p", { class: "note" }, "The frame marks the peak. ", KEYS_HELP),
-      panel);
-    this.show();
-  }
-
-  show() {
-    this.readout.hide();
-    for (const list of this.lists) list.show(this.ranking, this.quantity);
+      chosenLists(context, { sides: [side], lists, panel, readout }));
   }
 
   goToList(combo) {

@@ -1,12 +1,12 @@
 /** A text of one's own through the model, where the server runs it. */
 
 import { ReadError } from "../data/errors.js";
+import { MAX_CHARACTERS, ask } from "../data/live.js";
 import { namedNeuron, requireNeuron } from "../data/neuron_reading.js";
 import { fill, h } from "../dom.js";
 import { count } from "../numbers.js";
-import { MAX_CHARACTERS, ask } from "../data/live.js";
-import { neuronAlong, strongest } from "../parts/reactions.js";
 import { Readout } from "../parts/examples/readout.js";
+import { neuronAlong, strongest } from "../parts/reactions.js";
 import { parsedNeuron } from "../router.js";
 import { QUANTITIES } from "../words.js";
 

@@ -4,14 +4,7 @@ import { svg } from "../dom.js";
 import { IO_CLASSES } from "../words.js";
 
 const ATYPICAL = "atypical ";
-const TYPICAL = [
-  "enrichment",
-  "conditional enrichment",
-  "proportional change",
-  "orthogonal output",
-  "conditional depletion",
-  "depletion",
-];
+const TYPICAL = Object.keys(IO_CLASSES).filter((name) => !name.startsWith(ATYPICAL));
 
 /** From what enriches to what depletes, an atypical class beside its typical one. */
 export const CLASS_ORDER = TYPICAL.flatMap((name) => [name, ATYPICAL + name]).filter(

@@ -3,9 +3,9 @@
 import { fill, h, svg } from "../../dom.js";
 import { short } from "../../numbers.js";
 import { layerScale } from "./class_shares.js";
-import { onWidth, rem } from "./screen.js";
 import { axes, margins } from "./plot.js";
 import { domainOf, scale } from "./scales.js";
+import { onWidth, rem } from "./screen.js";
 
 /**
  * A line; `low` and `high` are around `values`, as a band or as bars. null is left out.

@@ -3,9 +3,9 @@
 import { fill, h, svg } from "../../dom.js";
 import { count, percent } from "../../numbers.js";
 import { CLASS_ORDER, lookOf } from "../classes.js";
-import { onWidth, rem } from "./screen.js";
 import { axes, margins } from "./plot.js";
 import { scale } from "./scales.js";
+import { onWidth, rem } from "./screen.js";
 
 const ORTHOGONAL = "orthogonal output";
 // Where the largest share of the others is below this, they are shown by themselves as well.

@@ -4,9 +4,9 @@ import { shown, titled } from "../../axes.js";
 import { fill, h, svg } from "../../dom.js";
 import { count } from "../../numbers.js";
 import { finite, histogram, quantiles } from "../../statistics.js";
-import { onWidth, rem } from "./screen.js";
 import { axes, band, margins } from "./plot.js";
 import { domainOf, limitsOf, scale } from "./scales.js";
+import { onWidth, rem } from "./screen.js";
 
 const N_BINS = 40;
 

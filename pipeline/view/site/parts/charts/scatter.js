@@ -1,11 +1,11 @@
 /** A scatter of neurons: pointer, keyboard, a rectangle to choose by, and what a point is. */
 
+import { titled } from "../../axes.js";
 import { fill, h, svg } from "../../dom.js";
-import { onTheme, onWidth, rem } from "./screen.js";
 import { axes, band, margins } from "./plot.js";
 import { domainOf, limitsOf, scale } from "./scales.js";
 import { Points } from "./scatter_points.js";
-import { titled } from "../../axes.js";
+import { onTheme, onWidth, rem } from "./screen.js";
 
 const DIRECTIONS = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 let nScatters = 0;

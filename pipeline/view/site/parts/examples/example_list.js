@@ -5,9 +5,9 @@ import { limitOf } from "../../colour.js";
 import { fill, h } from "../../dom.js";
 import { count, percent, short } from "../../numbers.js";
 import { QUANTITIES, RANKINGS, readable } from "../../words.js";
-import { entryOf, exampleItem, recolour } from "./example.js";
-import { legend } from "./colour_legend.js";
 import { comboMark } from "../marks.js";
+import { legend } from "./colour_legend.js";
+import { entryOf, exampleItem, recolour } from "./example.js";
 import { Sources } from "./sources.js";
 
 // Entries of a list that are there at once; the others come a moment later.

@@ -1,18 +1,18 @@
 /** Find by class, cosines and frequencies: conditions on the neurons of one layer or of all. */
 
 import { COSINES, FREQUENCIES, axisNamed } from "../../axes.js";
-import { surveyOf } from "../../data/survey.js";
 import { LayerRun } from "../../data/layer_run.js";
 import { layerNumbers } from "../../data/neurons.js";
+import { surveyOf } from "../../data/survey.js";
 import { fill, h } from "../../dom.js";
 import { count } from "../../numbers.js";
-import { isIn, parsedRange, rangeText } from "../conditions.js";
 import { CLASS_ORDER, inOrder, markOf } from "../classes.js";
-import { layerSelect } from "./layer_select.js";
-import { axisColumn, nameColumns } from "../tables/neuron_columns.js";
+import { isIn, parsedRange, rangeText } from "../conditions.js";
 import { rangeFields } from "../range_fields.js";
 import { readingBar } from "../reading_bar.js";
+import { axisColumn, nameColumns } from "../tables/neuron_columns.js";
 import { Table } from "../tables/table.js";
+import { layerSelect } from "./layer_select.js";
 
 const WITH_SCAN = "By class, cosines and frequencies";
 const SURVEYED = [...COSINES, ...FREQUENCIES];

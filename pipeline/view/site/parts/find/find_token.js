@@ -5,12 +5,12 @@ import { TokenSearch, tokensOf } from "../../data/token_search.js";
 import { fill, h } from "../../dom.js";
 import { bytes, count, percent, short } from "../../numbers.js";
 import { COMBOS, RANKINGS } from "../../words.js";
-import { layerSelect } from "./layer_select.js";
-import { comboMark } from "../marks.js";
-import { classColumn, countColumn, neuronColumn } from "../tables/neuron_columns.js";
-import { readingBar } from "../reading_bar.js";
-import { Table } from "../tables/table.js";
 import { tokenMark } from "../examples/token_mark.js";
+import { comboMark } from "../marks.js";
+import { readingBar } from "../reading_bar.js";
+import { classColumn, countColumn, neuronColumn } from "../tables/neuron_columns.js";
+import { Table } from "../tables/table.js";
+import { layerSelect } from "./layer_select.js";
 
 // Tokens that hold the text without being it, of which so many are offered.
 const MOST_NEAR = 24;

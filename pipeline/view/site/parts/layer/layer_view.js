@@ -5,15 +5,15 @@ import { ReadError } from "../../data/errors.js";
 import { fill, h } from "../../dom.js";
 import { correlation } from "../../statistics.js";
 import { axisSelect } from "../charts/axis_select.js";
-import { isIn, neuronList, parsedRange, rangeText } from "../conditions.js";
-import { ChoiceBar } from "./choice_bar.js";
-import { classCounts, classLegend } from "./class_legend.js";
-import { correlationList } from "../correlations.js";
 import { Histogram } from "../charts/histogram.js";
-import { axisColumn, idOf, nameColumns } from "../tables/neuron_columns.js";
 import { Scatter } from "../charts/scatter.js";
 import { scatterNote } from "../charts/scatter_note.js";
+import { isIn, neuronList, parsedRange, rangeText } from "../conditions.js";
+import { correlationList } from "../correlations.js";
+import { axisColumn, idOf, nameColumns } from "../tables/neuron_columns.js";
 import { Table } from "../tables/table.js";
+import { ChoiceBar } from "./choice_bar.js";
+import { classCounts, classLegend } from "./class_legend.js";
 
 // Columns that the table has besides those of the chart.
 const ALWAYS = [...COSINES, axisNamed("frequency_gate_pos"), ...FREQUENCIES];

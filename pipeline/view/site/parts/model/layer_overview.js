@@ -4,9 +4,9 @@ import { COSINES } from "../../axes.js";
 import { h } from "../../dom.js";
 import { count, percent, short } from "../../numbers.js";
 import { ByLayer } from "../charts/by_layer.js";
-import { wideTable } from "../tables/wide.js";
 import { classShares, classesIn, nOfClass } from "../charts/class_shares.js";
 import { swatchOf } from "../classes.js";
+import { wideTable } from "../tables/wide.js";
 
 /**
  * @param {object} context what a page is given (app.js)

@@ -6,11 +6,11 @@ import { N_RARE, RARE, rareOf } from "../../data/rare.js";
 import { fill, h } from "../../dom.js";
 import { bytes, count, percent, short } from "../../numbers.js";
 import { COMBOS } from "../../words.js";
-import { comboMark } from "../marks.js";
-import { axisColumn, nameColumns, valueAt } from "../tables/neuron_columns.js";
-import { readingBar } from "../reading_bar.js";
-import { Table } from "../tables/table.js";
 import { tokenMark } from "../examples/token_mark.js";
+import { comboMark } from "../marks.js";
+import { readingBar } from "../reading_bar.js";
+import { axisColumn, nameColumns, valueAt } from "../tables/neuron_columns.js";
+import { Table } from "../tables/table.js";
 
 const PAGE = 10;
 // So little is read without asking.

@@ -1,8 +1,8 @@
 /** The head of a neuron's page: its name, its neighbours, and what one does with it. */
 
 import { h } from "../../dom.js";
-import { copying } from "./copy_buttons.js";
 import { classMark } from "../marks.js";
+import { copying } from "./copy_buttons.js";
 
 /**
  * The neuron before or after another, over the ends of layers; null at the ends of the model.

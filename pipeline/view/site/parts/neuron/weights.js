@@ -5,8 +5,8 @@ import { fill, h } from "../../dom.js";
 import { short } from "../../numbers.js";
 import { tokenPieces } from "../../tokens.js";
 import { classSentence } from "../../words.js";
-import { classMark } from "../marks.js";
 import { drawnPieces } from "../examples/pieces.js";
+import { classMark } from "../marks.js";
 
 const SHADES = ["a", "b"];
 
