@@ -22,7 +22,8 @@ from pipeline.view.serve import ServedDataset, dataset_names, viewer_app
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Milliseconds: a loaded machine is slow, not wrong.
 PATIENCE = 60_000
-WIDTHS = {"narrow": (360, 740), "wide": (1400, 900)}
+# Narrow is a phone, and 1280 pixels at 400%.
+WIDTHS = {"narrow": (320, 740), "wide": (1400, 900)}
 
 
 @contextmanager
