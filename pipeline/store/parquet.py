@@ -22,8 +22,12 @@ _OPTIONS: Final[dict[str, Any]] = {
     "write_page_checksum": True,
 }
 # Uncompressed bytes of a page, the least that is fetched of a column over HTTP. Smaller ones
-# compress worse, and lists are most of a dataset.
-_PAGE: Final = {"lists": 1 << 18, "numbers": 1 << 14}
+# compress worse, and lists are most of a dataset; so that the numbers beside them need not have pages
+# as large, their rows are limited too.
+_PAGES: Final[dict[str, dict[str, int]]] = {
+    "lists": {"data_page_size": 1 << 18, "max_rows_per_page": 1 << 11},
+    "numbers": {"data_page_size": 1 << 14},
+}
 # Integers of many values, mostly small: split into bytes, the upper ones are nearly free, while a
 # dictionary is as large as what it stands for.
 _SPLIT_INTEGERS: Final = (
@@ -66,7 +70,7 @@ def write_options(schema: pa.Schema) -> dict[str, Any]:
     has_lists = any(path not in schema.names for path, _ in leaves)
     return {
         **_OPTIONS,
-        "data_page_size": _PAGE["lists" if has_lists else "numbers"],
+        **_PAGES["lists" if has_lists else "numbers"],
         "use_dictionary": [path for path, _ in leaves if path not in split],
         "column_encoding": dict.fromkeys(split, "BYTE_STREAM_SPLIT") or None,
         "write_statistics": keys if has_lists else True,
