@@ -22,8 +22,8 @@ _OPTIONS: Final[dict[str, Any]] = {
     "write_page_checksum": True,
 }
 # Uncompressed bytes of a page, the least that is fetched of a column over HTTP. Smaller ones
-# compress worse, and lists are most of a dataset; so that the numbers beside them need not have pages
-# as large, their rows are limited too.
+# compress worse, and lists are most of a dataset; the numbers beside them do not need as large
+# pages, which the limit of rows sees to.
 _PAGES: Final[dict[str, dict[str, int]]] = {
     "lists": {"data_page_size": 1 << 18, "max_rows_per_page": 1 << 11},
     "numbers": {"data_page_size": 1 << 14},
