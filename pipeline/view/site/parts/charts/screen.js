@@ -1,8 +1,21 @@
-/** Colours of the theme in force, for what is drawn without style sheets. */
+/** What drawings have to know of the screen: colours of its theme, size of its letters, widths. */
 
-/** The value of a custom property, such as `--ink`. @param {string} name */
+import { h } from "../../dom.js";
+
+/**
+ * A colour of the theme in force, for what is drawn without style sheets.
+ *
+ * @param {string} name of a custom property, such as `--ink`
+ * @returns {string} as `rgb(…)`
+ */
 export function colourOf(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  // Only where it is used is it known which of its two lights counts.
+  const probe = h("span");
+  probe.style.setProperty("color", `var(${name})`);
+  document.body.append(probe);
+  const { color } = getComputedStyle(probe);
+  probe.remove();
+  return color;
 }
 
 /** The size of a rem in CSS pixels. */
