@@ -48,7 +48,8 @@ from read_parquet('{table}/*/*.parquet', hive_partitioning = false)
 where layer = {first_layer} and neuron = 0
 ```
 
-The settings, versions and hardware of the run are in `manifest.json`. The definitions are those of
+The settings, versions and hardware of the run are in `manifest.json`, and the files of each table
+with their sizes, by which web pages read them. The definitions are those of
 *GLUScope: A Tool for Analyzing GLU Neurons in Transformer Language Models* (arXiv 2602.23826) and
 *Understanding Gated Neurons in Transformers from Their Input-Output Functionality*
 (arXiv 2505.17936), both by Gerstner and Schuetze: please cite them.
