@@ -30,18 +30,32 @@ const TABLES = {
  *   matrix: string, side: string, score: number, rank: number}} WeightHit
  */
 
-/** Token ids whose text is a text, with or without the spaces around it; those that hold it else.
- * @param {import("./vocab.js").Vocab} vocab @param {string} text @param {number} most
- * @returns {{exact: number[], near: number[], nNear: number}} */
+// What no field of one line holds, as vocabularies show it.
+const DRAWN = { "\n": "↵", "\r": "␍", "\t": "⇥" };
+
+/** A text as a field can hold it. @param {string} text */
+export function drawn(text) {
+  return text.replace(/[\n\r\t]/g, (one) => DRAWN[one]);
+}
+
+/**
+ * Token ids whose text is a text, with or without the spaces around it; those that hold it else.
+ *
+ * @param {import("./vocab.js").Vocab} vocab
+ * @param {string} text `\n` and `\t` in it may stand for a newline and a tab
+ * @param {number} most so many of those that hold it
+ * @returns {{exact: number[], near: number[], nNear: number}}
+ */
 export function tokensOf(vocab, text, most) {
   const exact = [];
   const near = [];
   let nNear = 0;
-  const lower = text.trim().toLowerCase();
+  const texts = [...new Set([text, text.replaceAll("\\n", "↵").replaceAll("\\t", "⇥")])];
+  const lower = texts.map((one) => one.trim().toLowerCase()).filter(Boolean);
   for (let id = 0; id < vocab.size; id += 1) {
     const own = vocab.text(id);
-    if (own === text || own.replace(/^ +| +$/g, "") === text) exact.push(id);
-    else if (lower && own.toLowerCase().includes(lower)) {
+    if (texts.includes(own) || texts.includes(own.replace(/^ +| +$/g, ""))) exact.push(id);
+    else if (lower.some((one) => own.toLowerCase().includes(one))) {
       if (near.length < most) near.push(id);
       nNear += 1;
     }

@@ -1,7 +1,7 @@
 /** Find by token: what is typed becomes token ids, and these are looked for layer by layer. */
 
 import { ReadError } from "../../data/errors.js";
-import { TokenSearch, tokensOf } from "../../data/token_search.js";
+import { TokenSearch, drawn, tokensOf } from "../../data/token_search.js";
 import { fill, h } from "../../dom.js";
 import { bytes, count, percent, short } from "../../numbers.js";
 import { COMBOS, RANKINGS } from "../../words.js";
@@ -34,8 +34,8 @@ class TokenFinder {
     this.leaving = new AbortController();
     context.signal.addEventListener("abort", () => this.leave());
     this.input = h("input", {
-      type: "text", id: "find-token", value: params.get("token"), size: "14", autocomplete: "off",
-      spellcheck: "false", required: true,
+      type: "text", id: "find-token", value: drawn(params.get("token") ?? ""), size: "14",
+      autocomplete: "off", spellcheck: "false", required: true,
     });
     const among = tables.includes(params.get("in")) ? params.get("in") : tables[0];
     const words = { examples: "peaks of the lists", weight_tokens: "tokens of the weights" };
@@ -65,7 +65,8 @@ class TokenFinder {
     this.element = h("section", { "aria-labelledby": "token-title" },
       h("h2", { id: "token-title" }, "By token"),
       h("p", { class: "note" },
-        "Neurons with lists that have their peak at a token, or whose weights are closest to it."),
+        "Neurons with lists that have their peak at a token, or whose weights are closest to it. ",
+        "A newline is written ↵ or \\n, a tab ⇥ or \\t."),
       h("form", { class: "controls", onsubmit: submit },
         h("label", {}, "Token ", this.input), h("label", {}, "among the ", this.table),
         this.rankingLabel, h("label", {}, "in ", this.layer),
@@ -210,7 +211,8 @@ class TokenFinder {
         key: (row) => at(row).share, cell: (row) => percent(at(row).share),
       },
       {
-        name: "best_score", title: `best |${this.ranking.value}|`, isNumber: true,
+        name: "best_score", title: this.ranking.value === "random" ? "best score"
+          : `best |${this.ranking.value}|`, isNumber: true,
         key: (row) => at(row).score, cell: (row) => short(at(row).score),
       },
       countColumn("best_rank", "best rank", (row) => at(row).rank),

@@ -2,6 +2,7 @@
 
 import { fill, h } from "../../dom.js";
 import { count } from "../../numbers.js";
+import { neuronList } from "../conditions.js";
 import { rangeFields } from "../range_fields.js";
 
 /** The fields of one layer's page. */
@@ -17,15 +18,30 @@ export class ChoiceBar {
   constructor({ neurons, onneurons, onranges, onclear, onzoom }) {
     Object.assign(this, { onranges, onclear, onzoom });
     this.neurons = h("input", {
-      type: "text", id: "neuron-list", value: neurons, placeholder: "7, 20-30", size: "12",
-      autocomplete: "off", oninput: () => onneurons(this.neurons.value),
+      type: "text", id: "neuron-list", placeholder: "7, 20-30", size: "12", autocomplete: "off",
+      oninput: () => {
+        this.markNeurons();
+        onneurons(this.neurons.value);
+      },
     });
+    this.setNeurons(neurons);
     this.ranges = h("div", { class: "controls ranges" });
     this.chosen = h("span", { class: "chosen", role: "status" });
     this.actions = h("span", { class: "controls" });
     this.element = h("div", {},
       h("div", { class: "controls ranges" }, h("label", {}, "Indices ", this.neurons), this.ranges),
       h("div", { class: "controls" }, this.chosen, this.actions));
+  }
+
+  /** @param {string} text indices as they are typed */
+  setNeurons(text) {
+    this.neurons.value = text;
+    this.markNeurons();
+  }
+
+  markNeurons() {
+    const { value } = this.neurons;
+    this.neurons.setAttribute("aria-invalid", String(Boolean(value.trim()) && !neuronList(value)));
   }
 
   /** The fields of two axes. @param {{axis: Axis, range: Range|null}[]} sides x and y */

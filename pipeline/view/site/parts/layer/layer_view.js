@@ -98,7 +98,7 @@ export class LayerView {
     this.bar = new ChoiceBar({
       neurons: this.neurons,
       onneurons: (neurons) => this.setNeurons(neurons),
-      onranges: (ranges) => this.setRanges(ranges),
+      onranges: (ranges) => this.takeRanges(ranges),
       onclear: () => this.clear(),
       onzoom: () => this.zoom(),
     });
@@ -151,9 +151,14 @@ export class LayerView {
   }
 
   setRanges(ranges) {
+    this.takeRanges(ranges);
+    this.showFields();
+  }
+
+  /** Ranges out of the fields, which stay as they are: somebody types there. */
+  takeRanges(ranges) {
     Object.assign(this.ranges, ranges);
     this.context.keep({ x_range: rangeText(this.ranges.x), y_range: rangeText(this.ranges.y) });
-    this.showFields();
     if (this.isZoomed) this.drawChart();
     this.choose();
   }
@@ -268,7 +273,7 @@ export class LayerView {
   clear() {
     this.classes.clear();
     this.neurons = "";
-    this.bar.neurons.value = "";
+    this.bar.setNeurons("");
     this.ranges = { x: null, y: null };
     this.isZoomed = false;
     this.context.keep({ class: null, neurons: null, x_range: null, y_range: null, zoom: null });
