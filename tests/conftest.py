@@ -47,9 +47,13 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The system's Chromium; skips where there is none."""
+    """The system's Chromium; skips where there is none.
+
+    No longer than a module: while it runs, an event loop of Playwright's runs in this thread, and no
+    other can.
+    """
     from browsing import started_browser
 
     with started_browser() as browser:
