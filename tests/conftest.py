@@ -51,8 +51,8 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def browser() -> Iterator[Browser]:
     """The system's Chromium; skips where there is none.
 
-    No longer than a module: while it runs, an event loop of Playwright's runs in this thread, and no
-    other can.
+    No longer than a module: while it runs, an event loop of Playwright's runs in this thread, and
+    no other can.
     """
     from browsing import started_browser
 
