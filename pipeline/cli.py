@@ -1,4 +1,4 @@
-"""The command `gatescope`: run, status, query, show, serve, figures, verify."""
+"""The command `gatescope`; what each of its commands does is in commands.py."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from pipeline import commands
 from pipeline.console import messages, say_why
@@ -19,6 +20,12 @@ overrides of the configuration, such as
   gatescope run experiment=gluscope model=OLMo-7B-0424-hf corpus=dolma-small
   gatescope run -m model=Qwen3-0.6B-Base,gemma-3-270m    a dataset of each model
 A run that was stopped goes on when the same command is given again.
+"""
+_IMPORT_HELP = """\
+such as
+  gatescope import sjgerstner/OLMo-7B-0424-hf_neuron-activations olmo-7b
+  gatescope import summary.pt olmo-7b --corpus dolma-small --model allenai/OLMo-7B-0424-hf
+KEY=VALUE are settings as of `gatescope run`, such as scan.canonical_signs=false.
 """
 
 
@@ -143,4 +150,50 @@ def _parser() -> argparse.ArgumentParser:
     )
     verify.add_argument("--model", help="where the model is now, if not where the run found it")
     verify.set_defaults(command=commands.verify)
+    _add_hub_commands(names)
     return parser
+
+
+def _add_hub_commands(names: Any) -> None:
+    """Those that give a dataset to others, and take in theirs."""
+    publish = names.add_parser("publish", help="put a dataset on the Hugging Face Hub")
+    publish.add_argument("dataset", help="the folder of a dataset")
+    publish.add_argument("repo", metavar="ORG/NAME", help="the repository on the Hub")
+    publish.add_argument("--public", action="store_true", help="everyone may read it")
+    publish.add_argument("--space", action="store_true", help="and the viewer, as a static Space")
+    publish.add_argument("--no-corpus", action="store_true", help="leave the texts at home")
+    publish.add_argument("--dry-run", action="store_true", help="say what would be sent, and end")
+    publish.set_defaults(command=commands.publish)
+
+    take_in = names.add_parser(
+        "import",
+        help="take in a published GLUScope activation dataset",
+        epilog=_IMPORT_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    take_in.add_argument(
+        "source", help="a Parquet file, a folder, a Hub id or URL, or a summary*.pt"
+    )
+    take_in.add_argument("dataset", help="the folder or URL to write")
+    take_in.add_argument(
+        "--corpus", metavar="PLACE", help="its texts: a name in conf/corpus, a file, a folder"
+    )
+    take_in.add_argument(
+        "--model", metavar="NAME", help="its model, for weights, positions and windows"
+    )
+    take_in.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+    take_in.set_defaults(command=commands.take_in)
+
+    export = names.add_parser("export", help="write a dataset, or neurons of it, for other tools")
+    export.add_argument("dataset", help="a folder, a URL or a Hub id")
+    export.add_argument("out", metavar="OUT", help="the file or folder to write")
+    export.add_argument(
+        "--format",
+        required=True,
+        choices=("gluscope", "neuronpedia", "html"),
+        help="GLUScope's schema, Neuronpedia's importer, or one page that needs nothing else",
+    )
+    export.add_argument(
+        "--neurons", nargs="+", default=[], metavar="LAYER.NEURON", help="these alone"
+    )
+    export.set_defaults(command=commands.export)

@@ -97,11 +97,7 @@ def show(options: argparse.Namespace, console: Console) -> int:
     from pipeline.query import open_dataset
     from pipeline.view.terminal import render_neuron
 
-    layer, dot, neuron = options.neuron.partition(".")
-    if not (dot and layer.isdecimal() and neuron.isdecimal()):
-        raise GatescopeError(
-            f"show: {options.neuron!r} is no neuron: write layer.neuron, as 31.9634"
-        )
+    layer, neuron = _neuron("show", options.neuron)
     if options.ranking not in RANKINGS:
         raise GatescopeError(
             f"show: --ranking {options.ranking} is unknown: take one of {', '.join(RANKINGS)}"
@@ -109,9 +105,17 @@ def show(options: argparse.Namespace, console: Console) -> int:
     if options.n < 0:
         raise GatescopeError(f"show: -n {options.n} is negative: give 0 or more")
     with open_dataset(options.dataset) as dataset:
-        found = dataset.neuron(int(layer), int(neuron))
+        found = dataset.neuron(layer, neuron)
     results().print(render_neuron(found, ranking=options.ranking, n=options.n))
     return 0
+
+
+def _neuron(command: str, text: str) -> tuple[int, int]:
+    """The layer and neuron that a person has written."""
+    layer, dot, neuron = text.partition(".")
+    if not (dot and layer.isdecimal() and neuron.isdecimal()):
+        raise GatescopeError(f"{command}: {text!r} is no neuron: write layer.neuron, as 31.9634")
+    return int(layer), int(neuron)
 
 
 def figures(options: argparse.Namespace, console: Console) -> int:
@@ -201,3 +205,42 @@ def _forward(manifest: dict[str, Any], model_name: str | None) -> Any:
         return [Activations(*(tensor.numpy() for tensor in column)) for column in columns]
 
     return forward
+
+
+def publish(options: argparse.Namespace, console: Console) -> None:
+    """`gatescope publish`: a dataset on the Hub."""
+    from pipeline.publishing import publish as to_hub
+
+    to_hub(
+        options.dataset,
+        options.repo,
+        public=options.public,
+        space=options.space,
+        no_corpus=options.no_corpus,
+        dry_run=options.dry_run,
+        console=console,
+    )
+
+
+def take_in(options: argparse.Namespace, console: Console) -> None:
+    """`gatescope import`: a dataset of what GLUScope has measured."""
+    from pipeline.importing import import_dataset
+
+    import_dataset(
+        options.source,
+        options.dataset,
+        corpus=options.corpus,
+        model=options.model,
+        overrides=options.overrides,
+        console=console,
+    )
+
+
+def export(options: argparse.Namespace, console: Console) -> None:
+    """`gatescope export`: a dataset, or neurons of it, as other tools read them."""
+    from pipeline.exporting import export_dataset
+
+    neurons = [_neuron("export", text) for text in options.neurons]
+    export_dataset(
+        options.dataset, options.out, format=options.format, neurons=neurons, console=console
+    )
