@@ -5,6 +5,7 @@ One name for one thing: the same strings stand in columns, SQL, configuration an
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 
 
@@ -59,3 +60,6 @@ IO_CLASSES: Final = (
 WEIGHTS: Final = ("gate", "in", "out")
 MATRICES: Final = ("embedding", "unembedding")
 SIDES: Final = ("highest", "lowest")
+
+# A dataset or a model on the Hugging Face Hub: `org/name[@revision]`.
+HUB_ID: Final = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(@[\w./-]+)?")

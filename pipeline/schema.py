@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 
@@ -195,3 +195,26 @@ TABLES: Final = (
     "layers",
     "weight_tokens",
 )
+
+
+class Column(NamedTuple):
+    """A column as a person reads of it; `type` is Arrow's name, `unit` is empty for none."""
+
+    name: str
+    type: str
+    meaning: str
+    unit: str
+
+
+def columns_of(table: str) -> list[Column]:
+    """The columns of a table; of the corpus those that every one has."""
+    schema = {**LAYER_TABLES, "corpus": corpus_schema({}), "vocab": VOCAB}[table]
+    return [
+        Column(
+            field.name,
+            str(field.type).replace("list<element: ", "list<").replace("list<item: ", "list<"),
+            field.metadata[b"meaning"].decode(),
+            field.metadata.get(b"unit", b"").decode(),
+        )
+        for field in schema
+    ]

@@ -77,7 +77,7 @@ def test_commands_and_their_options() -> None:
         for option in action.option_strings
     }
     ours = [line for line in README.splitlines() if "gatescope " in line and "ray job" not in line]
-    assert set(re.findall(r"(?<![\w-])--[a-z]+", "\n".join(ours))) <= known
+    assert set(re.findall(r"(?<![\w-])--[a-z-]+", "\n".join(ours))) <= known
 
 
 def test_every_choice_in_an_example_exists() -> None:

@@ -13,6 +13,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.errors import GatescopeError
+from pipeline.naming import HUB_ID
 from pipeline.schema import LAYER_TABLES, TABLES
 
 MANIFEST: Final = "manifest.json"
@@ -21,7 +22,6 @@ _FLAT_TABLES: Final = tuple(name for name in TABLES if name not in LAYER_TABLES)
 _PART: Final = re.compile(
     rf"(?:({'|'.join(LAYER_TABLES)})/layer=(\d+)|({'|'.join(_FLAT_TABLES)}))/part-[^/]*\.parquet"
 )
-HUB_ID: Final = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(@[\w./-]+)?")
 
 
 @dataclass(frozen=True)

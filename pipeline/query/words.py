@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.errors import GatescopeError
+from pipeline.naming import HUB_ID
 from pipeline.query.readonly import unknown
-from pipeline.query.source import HUB_ID
 
 
 class Words(NamedTuple):
