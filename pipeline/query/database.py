@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import duckdb
+from fsspec import AbstractFileSystem
 
 from pipeline.errors import GatescopeError
 from pipeline.query.models import MODELS_SQL, model_names, models_rows
 from pipeline.query.named import load_views
 from pipeline.query.readonly import one_line, user_errors
+from pipeline.query.remote import RemoteFiles
 from pipeline.query.source import Source
 from pipeline.schema import LAYER_TABLES, VOCAB, corpus_schema
 
@@ -61,6 +63,7 @@ class Database:
         self.schemas = tuple(f"d{i}" for i in range(len(sources))) if joined else ("main",)
         self.tables: dict[str, tuple[str, ...]] = {}
         self.empty: dict[str, tuple[str, ...]] = {}
+        self._remote: dict[str, RemoteFiles] = {}
         # Where DuckDB spills what memory does not hold; by default it would be the working folder.
         self._scratch = tempfile.TemporaryDirectory(prefix="gatescope-")
         self._connection = duckdb.connect(
@@ -119,7 +122,7 @@ class Database:
     def _create_views(self, source: Source, place: int) -> None:
         schema = self.schemas[place]
         if source.filesystem is not None:
-            self._register(source)
+            self._register(source, source.filesystem)
         if schema != "main":
             self._connection.execute(f"create schema {schema}")
         tables: list[str] = list(source.files)
@@ -148,12 +151,13 @@ class Database:
         self.tables[schema] = (*tables, "models")
         self.empty[schema] = source.absent
 
-    def _register(self, source: Source) -> None:
-        filesystem = source.filesystem
-        protocol = filesystem.protocol if filesystem is not None else ""
-        name = protocol if isinstance(protocol, str) else protocol[0]
-        if not self._connection.filesystem_is_registered(name):
-            self._connection.register_filesystem(filesystem)
+    def _register(self, source: Source, filesystem: AbstractFileSystem) -> None:
+        """Let DuckDB read a source's files, of which each filesystem has a name of its own."""
+        files = RemoteFiles(filesystem)
+        if files.name not in self._remote:
+            self._remote[files.name] = files
+            self._connection.register_filesystem(files)
+        self._remote[files.name].know(source.sizes)
 
     def _create_unions(self) -> None:
         """The tables of all datasets: what only one has, with its rows alone."""

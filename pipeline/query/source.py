@@ -71,9 +71,12 @@ def find_source(source: str | os.PathLike[str]) -> Source:
         root = root.rstrip("/")
         present = filesystem.exists(f"{root}/{MANIFEST}")
         raw = filesystem.cat_file(f"{root}/{MANIFEST}") if present else b""
-        found = filesystem.find(root, detail=True) if present else {}
+        manifest = _manifest(name, raw) if present else {}
+        sizes = _sizes(filesystem, root, manifest) if present else {}
         is_folder = present or filesystem.isdir(root)
         unfinished = not present and filesystem.isdir(f"{root}/{_WORK}")
+    except GatescopeError:
+        raise
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise GatescopeError(
@@ -83,7 +86,6 @@ def find_source(source: str | os.PathLike[str]) -> Source:
     if not present:
         raise GatescopeError(_refusal(name, url, is_folder, unfinished))
     local = isinstance(filesystem, LocalFileSystem)
-    sizes = {path[len(root) + 1 :]: found[path].get("size") for path in sorted(found)}
     names = list(sizes)
     files, strays = _sorted_out(names)
     prefix = root if local else filesystem.unstrip_protocol(root)
@@ -91,7 +93,7 @@ def find_source(source: str | os.PathLike[str]) -> Source:
         name=name,
         root=prefix,
         filesystem=None if local else filesystem,
-        manifest=_manifest(name, raw),
+        manifest=manifest,
         files={
             table: tuple(f"{prefix}/{part}" for part in parts) for table, parts in files.items()
         },
@@ -99,6 +101,18 @@ def find_source(source: str | os.PathLike[str]) -> Source:
         layers=tuple(sorted({int(m[2]) for n in names if (m := _PART.fullmatch(n)) and m[2]})),
         strays=tuple(strays),
     )
+
+
+def _sizes(
+    filesystem: fsspec.AbstractFileSystem, root: str, manifest: dict[str, Any]
+) -> dict[str, int | None]:
+    """The bytes of each file below `root` by its path from there, None where unknown."""
+    if "https" in filesystem.protocol:
+        # A web server need not list folders; the manifest does.
+        files = [file for of_table in manifest.get("files", {}).values() for file in of_table]
+        return {file["path"]: file["bytes"] for file in sorted(files, key=lambda f: f["path"])}
+    found = filesystem.find(root, detail=True)
+    return {path[len(root) + 1 :]: found[path].get("size") for path in sorted(found)}
 
 
 def dataset_url(name: str) -> str:
