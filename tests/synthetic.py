@@ -384,6 +384,10 @@ def _manifest(draft: _Draft, tables: dict[str, int]) -> dict[str, Any]:
             "seed": shape.seed,
         },
         "tables": tables,
+        "code_version": "0.0",
+        "packages": {"python": "3.11.0", "torch": "2.13.0"},
+        "hardware": {"processor": "none", "cores": 1, "accelerators": []},
+        "finished": "2026-01-01T00:00:00+00:00",
     }
 
 

@@ -28,16 +28,16 @@ dataset.sql(\"\"\"
 With `datasets`, each table is a configuration:
 
 ```python
-from datasets import load_dataset
+{load}
 
-neurons = load_dataset("{place}", "neurons", split="train")
+neurons = load_dataset({folder}, "neurons", split="train")
 print(neurons.features, neurons[0])
 
-{streamed} = load_dataset("{place}", "{streamed}", split="train", streaming=True)
+{streamed} = load_dataset({folder}, "{streamed}", split="train", streaming=True)
 print(next(iter({streamed})))
 ```
 
-With pandas, or with Polars, the columns that are asked for:
+With pandas and Polars:
 
 ```python
 import pandas as pd
@@ -47,14 +47,13 @@ print(pd.read_parquet("{root}neurons", columns=columns, partitioning=None))
 ```
 
 ```python
-import polars as pl
+{polars}
 
-files = "{root}{table}/layer={layer}/part-0.parquet"
-rows = pl.scan_parquet(files, hive_partitioning=False)
+{opened}
 print(rows.filter(pl.col("neuron") == {neuron}).collect())
 ```
 
-With DuckDB, of a file only the pages that hold the neuron:
+With DuckDB, which fetches the parts that hold the neuron:
 
 ```python
 {duckdb}
@@ -76,11 +75,20 @@ order by all;
 ```
 """
 _OWN_FOLDER: Final = "These lines are for the folder that this file lies in. "
-_DUCKDB: Final = {
-    # Where DuckDB's own httpfs is installed, it does without.
-    True: "import duckdb\nfrom huggingface_hub import HfFileSystem\n\n"
-    "duckdb.register_filesystem(HfFileSystem())",
-    False: "import duckdb",
+# Of a dataset on the Hub, and of a folder. The Hub's own file system, for it goes where DuckDB's
+# httpfs cannot be had, and reads private datasets too.
+_IMPORTS: Final = {
+    True: {
+        "load": "from datasets import load_dataset",
+        "duckdb": "import duckdb\nfrom huggingface_hub import HfFileSystem\n\n"
+        "duckdb.register_filesystem(HfFileSystem())  # or leave it to DuckDB's httpfs",
+        "polars": "import polars as pl\nfrom huggingface_hub import HfFileSystem",
+    },
+    False: {
+        "load": "from pathlib import Path\n\nfrom datasets import load_dataset",
+        "duckdb": "import duckdb",
+        "polars": "import polars as pl",
+    },
 }
 
 
@@ -88,6 +96,8 @@ def code_section(manifest: dict[str, Any], repo: str | None) -> str:
     """The section of code, for the dataset `repo` on the Hub or for the folder of the card."""
     scanned = "sign_stats" in manifest["tables"]
     layer, neuron = manifest["model"]["layers"][0], 0
+    table = "sign_stats" if scanned else "neurons"
+    part = f"{table}/layer={layer}/part-0.parquet"
     columns = ["layer", "neuron"] + ([] if _no_weights(manifest) else ["cos_in_out", "io_class"])
     top = f'dataset.query("top_examples", layer={layer}, neuron={neuron}).show()'
     facts = {
@@ -100,10 +110,15 @@ def code_section(manifest: dict[str, Any], repo: str | None) -> str:
         "more": top if scanned else 'dataset.query("io_classes").show()',
         "streamed": "examples" if scanned else "weight_tokens",
         "columns": "[" + ", ".join(f'"{name}"' for name in columns) + "]",
-        "table": "sign_stats" if scanned else "neurons",
+        "table": table,
         "layer": layer,
         "neuron": neuron,
-        "duckdb": _DUCKDB[repo is not None],
+        "folder": f'"{repo}"' if repo else "str(Path.cwd())",
+        "opened": f'file = HfFileSystem().open("datasets/{repo}/{part}")\n'
+        "rows = pl.scan_parquet(file, hive_partitioning=False)"
+        if repo
+        else f'rows = pl.scan_parquet("{part}", hive_partitioning=False)',
+        **_IMPORTS[repo is not None],
         "selected": "combo, frequency, mean_gate, mean_in, mean_post"
         if scanned
         else "cos_gate_in, cos_gate_out, cos_in_out, io_class",

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from huggingface_hub import DatasetCardData
 
-from pipeline.hub.card.names import hub_id
+from pipeline.hub.card.names import hub_id, one_line
 from pipeline.schema import LAYER_TABLES, TABLES
 
 # What the Hub takes for a size: below how many rows, and its name.
@@ -33,7 +33,7 @@ def front_matter(manifest: dict[str, Any]) -> str:
     corpus = hub_id(manifest, "corpus")
     link = hub_id(manifest, "model")
     found = DatasetCardData(
-        pretty_name=f"Neurons of {model['name']}" if model["name"] else "Neurons",
+        pretty_name=f"Neurons of {one_line(model['name'] or 'a language model')}",
         # It follows from those of the model and of the texts, which no manifest knows.
         license="other",
         license_name="as-of-model-and-corpus",

@@ -10,11 +10,16 @@ from pipeline.naming import HUB_ID
 
 def inline(text: object) -> str:
     """A text as code within a line or a cell of a table."""
-    flat = re.sub(r"\s+", " ", "".join(c if c.isprintable() else " " for c in str(text))).strip()
+    flat = one_line(text)
     ticks = "`" * (max(map(len, re.findall("`+", flat)), default=0) + 1)
     # A space keeps a tick of the text from the fence. A cell ends at `|` even within code.
     padded = f" {flat} " if flat.startswith("`") or flat.endswith("`") else flat
     return f"{ticks}{padded}{ticks}".replace("|", "\\|") if flat else "(nothing)"
+
+
+def one_line(text: object) -> str:
+    """A text without what breaks a line or is not seen."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
 
 
 def hub_id(manifest: dict[str, Any], what: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pipeline.hub.card.names import linked
+from pipeline.hub.card.names import inline, linked
 
 _SCANNED: Final = """\
 # {title}
@@ -50,12 +50,10 @@ The definitions are those of two papers; please cite them.
 
 def introduction(manifest: dict[str, Any]) -> str:
     """The title and the first paragraph."""
-    corpus = manifest.get("corpus") or {}
+    corpus, name = manifest.get("corpus") or {}, manifest["model"]["name"]
     n_tokens = f"{corpus['n_tokens']:,} tokens of " if corpus.get("n_tokens") else ""
     facts = {
-        "title": f"Neurons of {manifest['model']['name']}".replace("\n", " ")
-        if manifest["model"]["name"]
-        else "Neurons of a language model",
+        "title": f"Neurons of {inline(name)}" if name else "Neurons of a language model",
         "model": linked(manifest, "model"),
         "n_neurons": manifest["tables"]["neurons"],
         "corpus": f" over {n_tokens}{linked(manifest, 'corpus')}" if corpus else "",
