@@ -53,7 +53,7 @@ export function activationOf(name) {
  */
 export function agreesAtPeaks(act, rows) {
   const finite = rows.filter(({ gate_value, in_value, post_value }) =>
-    Number.isFinite(act(gate_value) * in_value * post_value));
+    [gate_value, in_value, post_value].every(Number.isFinite) && Number.isFinite(act(gate_value)));
   const largest = Math.max(0, ...finite.map((row) => Math.abs(row.post_value)));
   const off = finite.filter(({ gate_value, in_value, post_value }) => {
     const error = Math.abs(act(gate_value) * in_value - post_value);

@@ -35,11 +35,13 @@ async function show() {
   const waiting = setTimeout(() => {
     if (!signal.aborted) fill(main, h("p", { class: "loading", role: "status" }, "Reading …"));
   }, 400);
-  const page = h("div", { class: `page page-${where.page}` });
+  const page = h("div");
   let dataset = null;
   try {
     places ??= new Places(await findPlaces());
     const name = where.params.get("data") ?? undefined;
+    where.page ||= places.names.length > 1 && !name ? "datasets" : "model";
+    page.className = `page page-${where.page}`;
     if (where.page !== "datasets") dataset = await places.open(name);
     const module = await pageNamed(where.page);
     if (signal.aborted) return;

@@ -62,6 +62,19 @@ export function axisNamed(name) {
   return AXES.find((axis) => axis.name === name);
 }
 
+/**
+ * The columns that an axis is made of, each with its table.
+ *
+ * @param {Axis} axis
+ * @returns {[string, string][]}
+ */
+export function columnsOf({ columns }) {
+  return columns.map((column) => {
+    const [name, combo] = column.split(" ");
+    return [combo ? "sign_stats" : "neurons", name];
+  });
+}
+
 /** A number of an axis as a person reads it. @param {Axis} axis @param {number|null} value */
 export function shown(axis, value) {
   if (axis.kind === "share") return percent(value);
@@ -88,7 +101,10 @@ function share(name, label, combos) {
     for (const part of combos.map((i) => get(counts[i]))) {
       for (let i = 0; i < sums.length; i += 1) sums[i] += part[i];
     }
-    for (let i = 0; i < sums.length; i += 1) sums[i] = nTokens[i] ? sums[i] / nTokens[i] : NaN;
+    // Of rounded shares the sum may be a little more than all.
+    for (let i = 0; i < sums.length; i += 1) {
+      sums[i] = nTokens[i] ? Math.min(1, sums[i] / nTokens[i]) : NaN;
+    }
     return sums;
   };
   return { name, label, group: "Frequencies", unit: "share of tokens", kind: "share", columns, of };

@@ -2,9 +2,9 @@
 
 const WHOLE = new Intl.NumberFormat("en-US");
 
-/** 12,345. @param {number} value */
+/** 12,345, `–` where there is none. @param {number|null} value */
 export function count(value) {
-  return WHOLE.format(value);
+  return value === null || value === undefined ? "–" : WHOLE.format(value);
 }
 
 /**

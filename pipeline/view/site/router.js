@@ -1,7 +1,7 @@
 /** The address of a page: `#/neuron/31.9634?ranking=post`. */
 
 /**
- * What a hash says.
+ * What a hash says; the page is empty where it names none.
  *
  * @param {string} hash
  * @returns {{page: string, path: string, params: URLSearchParams}}
@@ -9,7 +9,7 @@
 export function parsed(hash) {
   const [path, query = ""] = splitOnce(hash.replace(/^#\/?/, ""), "?");
   const [page, rest = ""] = splitOnce(path, "/");
-  return { page: page || "model", path: decoded(rest), params: new URLSearchParams(query) };
+  return { page, path: decoded(rest), params: new URLSearchParams(query) };
 }
 
 /**

@@ -13,6 +13,8 @@ export const QUANTITIES = ["gate", "in", "act", "post"];
 
 /** What a list of examples is ordered by. */
 export const RANKINGS = ["post", "in", "gate", "random"];
+/** The same with that of lists which were published by GLUScope. */
+export const ALL_RANKINGS = [...RANKINGS, "act"];
 
 /**
  * Classes of input-output functionality, from what enriches to what depletes, with what each means

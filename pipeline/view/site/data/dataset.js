@@ -1,6 +1,8 @@
 /** One dataset: its manifest, and the rows of its tables by neuron, layer and example. */
 
+import { RANKINGS } from "../words.js";
 import { ReadError } from "./errors.js";
+import { lackingsOf } from "./lackings.js";
 import { ParquetFile } from "./parquet.js";
 import { Ranges, fetched } from "./ranges.js";
 import { Vocab } from "./vocab.js";
@@ -52,6 +54,8 @@ export class Dataset {
     this.manifest = manifest;
     /** @type {number[]} */
     this.layers = manifest.model.layers;
+    /** What it lacks, and why. @type {Lack[]} */
+    this.lackings = lackingsOf(manifest);
     this.ranges = new Ranges(this.base);
     /** @type {Map<string, any>} */
     this.kept = new Map();
@@ -65,6 +69,30 @@ export class Dataset {
   /** Whether the dataset has a table. @param {string} table */
   has(table) {
     return table in this.manifest.tables;
+  }
+
+  /** What its model is called; where nobody said, as the dataset is. */
+  get modelName() {
+    return String(this.manifest.model.name ?? this.name);
+  }
+
+  /** What its lists may be ordered by. @returns {string[]} */
+  get rankings() {
+    const known = this.manifest.config?.scan?.rankings ?? RANKINGS;
+    return this.manifest.imported?.act_lists ? [...known, "act"] : [...known];
+  }
+
+  /**
+   * Why a table is not there, or why a column of it is null in some rows or all.
+   *
+   * @param {string} table
+   * @param {string} [column]
+   * @returns {string|null} null where the dataset does not say that it lacks it
+   */
+  lacks(table, column) {
+    const found = this.lackings.find((lack) =>
+      lack.table === table && (!lack.columns || lack.columns.includes(column)));
+    return found?.why ?? null;
   }
 
   /** Neurons of a layer. @param {number} layer */
@@ -120,6 +148,11 @@ export class Dataset {
   /** A row of `corpus` with its tokens and text. @param {number} exampleId */
   example(exampleId) {
     return this.corpusRow(exampleId, (names) => names);
+  }
+
+  /** A row of `corpus` with its text, without its tokens. @param {number} exampleId */
+  exampleText(exampleId) {
+    return this.corpusRow(exampleId, (names) => names.filter((name) => name !== "input_ids"));
   }
 
   /** A row of `corpus` without its tokens and text. @param {number} exampleId */
@@ -212,3 +245,5 @@ export class Dataset {
     return found;
   }
 }
+
+/** @typedef {import("./lackings.js").Lack} Lack */

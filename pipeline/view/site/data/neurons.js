@@ -1,9 +1,14 @@
 /** The numbers of every neuron of a layer, column by column as they are asked for. */
 
+import { columnsOf } from "../axes.js";
 import { COMBOS } from "../words.js";
 import { ReadError } from "./errors.js";
+import { whyOf } from "./lackings.js";
 
 const N_TOKENS = "n_tokens";
+const COUNT = "count";
+/** The class of a neuron that has none. */
+export const NO_CLASS = "no class";
 const N_TOKENS_COLUMN = "n_tokens all";
 
 /** @type {WeakMap<object, Map<number, LayerNumbers>>} by dataset and layer */
@@ -40,6 +45,27 @@ export async function randomnessOf(dataset, layer) {
   }
 }
 
+/**
+ * Axes of which the first layer has no number, by their columns and classes; nothing is read where
+ * the dataset lacks nothing of them.
+ *
+ * @param {import("./dataset.js").Dataset} dataset
+ * @param {Axis[]} axes
+ * @returns {Promise<{axes: Set<Axis>, hasClasses: boolean}>}
+ */
+export async function unknownOf(dataset, axes) {
+  const lacking = axes.filter((axis) => whyOf(dataset, columnsOf(axis)));
+  if (!lacking.length && !dataset.lacks("neurons", "io_class")) {
+    return { axes: new Set(), hasClasses: true };
+  }
+  const numbers = layerNumbers(dataset, dataset.layers[0]);
+  await numbers.need(lacking);
+  return {
+    axes: new Set(lacking.filter((axis) => !numbers.isKnown(axis))),
+    hasClasses: numbers.hasClasses,
+  };
+}
+
 /** Of one layer: ids, classes, and as Float64Array any axis (axes.js), NaN where there is none. */
 export class LayerNumbers {
   /** @param {import("./dataset.js").Dataset} dataset @param {number} layer */
@@ -58,6 +84,10 @@ export class LayerNumbers {
     this.columns = new Map();
     /** @type {Map<import("../axes.js").Axis, Float64Array>} made out of the columns */
     this.made = new Map();
+    /** @type {Map<Axis, boolean>} */
+    this.known = new Map();
+    // Where nothing was counted, a frequency is the count of one token.
+    this.isCounted = dataset.lacks("sign_stats", COUNT) === null;
     this.isBegun = false;
     this.reading = Promise.resolve();
   }
@@ -91,6 +121,17 @@ export class LayerNumbers {
     return axis.columns.every((column) => this.columns.has(column));
   }
 
+  /** Whether a neuron at least has a finite number of an axis. @param {Axis} axis that was read */
+  isKnown(axis) {
+    if (!this.known.has(axis)) this.known.set(axis, this.values(axis).some(Number.isFinite));
+    return this.known.get(axis);
+  }
+
+  /** Whether a neuron at least has a class. */
+  get hasClasses() {
+    return this.classNames.some((name) => name !== NO_CLASS);
+  }
+
   /** The place of a neuron among the `n`, or -1. @param {number} neuron */
   placeOf(neuron) {
     return this.neuron[neuron] === neuron ? neuron : this.neuron.indexOf(neuron);
@@ -110,13 +151,15 @@ export class LayerNumbers {
     const { dataset, layer } = this;
     const isFirst = !this.isBegun;
     const first = isFirst ? ["neuron", "io_class"] : [];
-    const names = [...new Set(ofSigns.map((column) => column.split(" ")[0]))];
+    const asked = new Set(ofSigns.map((column) => column.split(" ")[0]));
+    const names = [...asked].filter((name) => this.isCounted || name !== N_TOKENS);
+    const stored = names.map((name) => (this.isCounted || name !== COUNT ? name : "frequency"));
     const [weights, signs] = await Promise.allSettled([
       isFirst || ofNeurons.length
         ? dataset.tableColumns("neurons", layer, [...first, ...ofNeurons])
         : null,
       names.length
-        ? dataset.tableColumns("sign_stats", layer, ["neuron", "combo", ...names])
+        ? dataset.tableColumns("sign_stats", layer, ["neuron", "combo", ...stored])
         : null,
     ]);
     if (weights.status === "rejected") throw weights.reason;
@@ -124,7 +167,10 @@ export class LayerNumbers {
     for (const name of ofNeurons) this.columns.set(name, floats(weights.value[name]));
     // Weights can be shown without activations.
     if (signs.status === "rejected") throw signs.reason;
-    for (const name of names) this.spread(name, signs.value);
+    names.forEach((name, i) => this.spread(name, signs.value, stored[i]));
+    if (names.length < asked.size) {
+      this.columns.set(N_TOKENS_COLUMN, new Float64Array(this.n).fill(1));
+    }
   }
 
   begin(columns) {
@@ -133,7 +179,7 @@ export class LayerNumbers {
     this.neuron = Int32Array.from(columns.neuron);
     const codes = new Map();
     this.classes = Uint16Array.from(columns.io_class, (name) => {
-      const own = name ?? "no class";
+      const own = name ?? NO_CLASS;
       if (!codes.has(own)) codes.set(own, codes.size);
       return codes.get(own);
     });
@@ -141,13 +187,13 @@ export class LayerNumbers {
   }
 
   // All combinations of a column come with it; the number of tokens is the same in all.
-  spread(name, signs) {
+  spread(name, signs, stored) {
     const keys = name === N_TOKENS
       ? COMBOS.map(() => N_TOKENS_COLUMN)
       : COMBOS.map((combo) => `${name} ${combo}`);
     for (const key of keys) this.columns.set(key, new Float64Array(this.n).fill(NaN));
     const byCombo = new Map(COMBOS.map((combo, i) => [combo, this.columns.get(keys[i])]));
-    const values = signs[name];
+    const values = signs[stored];
     const isDense = this.neuron.every((neuron, i) => neuron === i);
     const places = isDense ? null : new Map([...this.neuron].map((neuron, i) => [neuron, i]));
     for (let row = 0; row < values.length; row += 1) {
@@ -163,3 +209,5 @@ export class LayerNumbers {
 function floats(values) {
   return Float64Array.from(values, (value) => value ?? NaN);
 }
+
+/** @typedef {import("../axes.js").Axis} Axis */

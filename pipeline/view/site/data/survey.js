@@ -96,6 +96,13 @@ class Findings {
     this.lowest = best(this.lowest, -1);
   }
 
+  /** Whether layers are read, and no neuron of them has a number of one of these axes.
+   * @param {import("../axes.js").Axis[]} axes */
+  areUnknown(axes) {
+    return this.layers.length > 0 &&
+      axes.some((axis) => !this.layers.some((numbers) => numbers.isKnown(axis)));
+  }
+
   /** The correlation over the neurons of all layers that are read. */
   pooled() {
     const joined = (axis) => {

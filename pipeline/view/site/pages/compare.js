@@ -1,6 +1,7 @@
 /** Two neurons side by side, of one dataset or of two. */
 
 import { ReadError } from "../data/errors.js";
+import { because } from "../data/lackings.js";
 import { namedNeuron, readNeuron } from "../data/neuron_reading.js";
 import { fill, h } from "../dom.js";
 import { chosenLists } from "../parts/examples/chosen_lists.js";
@@ -8,7 +9,10 @@ import { ExampleList, sideOf } from "../parts/examples/example_list.js";
 import { Readout } from "../parts/examples/readout.js";
 import { classMark } from "../parts/marks.js";
 import { CombinationTable, mosaic } from "../parts/neuron/combinations.js";
-import { CosineTable, norms, weightTokenKey, weightTokens } from "../parts/neuron/weights.js";
+import {
+  CosineTable, norms, tellsOfWeights, weightTokenKey, weightTokens,
+} from "../parts/neuron/weights.js";
+import { note } from "../parts/note.js";
 import { COMBOS } from "../words.js";
 
 /** The page's title. */
@@ -36,7 +40,7 @@ export async function render(context) {
   ]);
   const names = [a, b].map((name, i) =>
     (other === dataset ? name : `${name} of ${[dataset, other][i].name}`));
-  main.append(...compared(context, found, names));
+  main.append(h("div", {}, compared(context, found, names)));
 }
 
 function form({ params, datasets, dataset, link }) {
@@ -94,7 +98,8 @@ function compared(context, found, names) {
     columns(({ dataset, row }, i) => [
       h("h2", {}, h("i", { class: `needle-key needle-${"ab"[i]}`, "aria-hidden": "true" }),
         h("a", { href: link(`neuron/${row.layer}.${row.neuron}`, data(found[i])) }, names[i])),
-      h("p", { class: "where" }, `${dataset.manifest.model.name} · `, classMark(row.io_class),
+      h("p", { class: "where" }, dataset.modelName,
+        row.io_class !== null && [" · ", classMark(row.io_class)],
         row.flipped && " · flipped"),
       tables[i]
         ? h("div", { class: "side-by-side" }, mosaic(found[i].stats), tables[i].element)
@@ -102,9 +107,15 @@ function compared(context, found, names) {
     ]),
     h("section", { "aria-labelledby": "weights-title" },
       h("h2", { id: "weights-title" }, "Weights"),
-      h("p", { class: "note" },
-        `The numbers are of ${names[0]} and of ${names[1]}, in that order.`),
-      h("div", { class: "compared-weights" }, cosines.element, norms(found.map(({ row }) => row)))),
+      found.map(({ dataset, row }, i) => !tellsOfWeights(row) &&
+        note(because(`Nothing is known of the weights of ${names[i]}`,
+          dataset.lacks("neurons", "cos_in_out")))),
+      found.some(({ row }) => tellsOfWeights(row)) && [
+        h("p", { class: "note" },
+          `The numbers are of ${names[0]} and of ${names[1]}, in that order.`),
+        h("div", { class: "compared-weights" },
+          cosines.element, norms(found.map(({ row }) => row))),
+      ]),
     tokensOf(found, names, columns),
     examplesOf(context, found, names, readout),
   ];
@@ -118,16 +129,18 @@ function thresholdOf(found) {
 function tokensOf(found, names, columns) {
   if (found.every(({ tokens }) => !tokens.length)) return null;
   // Ids mean the same tokens where the vocabulary is the same.
-  const [first, second] = found.map(({ dataset }) => dataset.manifest.model);
+  const [first, second] = found.map(({ dataset }) => dataset.manifest.model.tokenizer_sha256);
   const comparable = found[0].dataset === found[1].dataset
-    || (first.tokenizer_sha256 !== undefined && first.tokenizer_sha256 === second.tokenizer_sha256);
+    || (typeof first === "string" && first === second);
   const keys = found.map(({ tokens }) => new Set(tokens.map(weightTokenKey)));
   return h("section", { "aria-labelledby": "tokens-title" },
     h("h2", { id: "tokens-title" }, "Tokens of the weights"),
     comparable && h("p", { class: "note" }, "Underlined: in the same list of both neurons."),
     columns(({ tokens, vocab }, i) => [
       h("h3", {}, names[i]),
-      weightTokens(tokens, vocab, comparable ? keys[1 - i] : new Set()),
+      tokens.length
+        ? weightTokens(tokens, vocab, comparable ? keys[1 - i] : new Set())
+        : note(because("They are not known", found[i].dataset.lacks("weight_tokens"))),
     ]));
 }
 

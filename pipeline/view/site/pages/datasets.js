@@ -25,16 +25,22 @@ export async function render({ datasets, open, main }) {
 }
 
 function row(name) {
-  return ({ manifest }) => {
+  return (dataset) => {
+    const { manifest } = dataset;
     const nNeurons = manifest.model.n_neurons.reduce((sum, n) => sum + n, 0);
-    const nTokens = manifest.corpus?.n_tokens;
     return h("tr", {},
       h("th", { scope: "row" }, h("a", { href: hashOf("model", { data: name }) }, name)),
-      h("td", {}, manifest.model.name),
+      h("td", {}, dataset.modelName),
       h("td", { class: "number" }, count(manifest.model.layers.length)),
       h("td", { class: "number" }, count(nNeurons)),
-      h("td", { class: "number" }, nTokens === undefined ? "weights alone" : count(nTokens)));
+      h("td", { class: "number" }, tokensText(dataset)));
   };
+}
+
+function tokensText({ manifest, hasScan }) {
+  if (!hasScan) return "weights alone";
+  const nTokens = manifest.corpus?.n_tokens;
+  return Number.isFinite(nTokens) ? count(nTokens) : "not known";
 }
 
 function broken(name) {

@@ -16,7 +16,7 @@ export async function render(context) {
     h("h1", { tabindex: "-1" }, "Find neurons"),
     byNumber(context),
     findToken(context),
-    findNumbers(context));
+    await findNumbers(context));
 }
 
 function byNumber(context) {

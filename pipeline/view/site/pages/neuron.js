@@ -1,6 +1,7 @@
 /** One neuron: its combinations, its weights, the texts that show it. */
 
 import { ReadError } from "../data/errors.js";
+import { because } from "../data/lackings.js";
 import { beginReading, namedNeuron } from "../data/neuron_reading.js";
 import { fill, h } from "../dom.js";
 import { neuronJson } from "../neuron_json.js";
@@ -9,7 +10,10 @@ import { ExampleList, sideOf } from "../parts/examples/example_list.js";
 import { Readout } from "../parts/examples/readout.js";
 import { CombinationTable, countedSentence, mosaic } from "../parts/neuron/combinations.js";
 import { neuronHead, steps } from "../parts/neuron/neuron_head.js";
-import { CosineTable, classLine, norms, weightTokens } from "../parts/neuron/weights.js";
+import {
+  CosineTable, classLine, norms, tellsOfWeights, weightTokens,
+} from "../parts/neuron/weights.js";
+import { note } from "../parts/note.js";
 import { COMBOS } from "../words.js";
 
 // So long the page waits for the examples before it shows what is there without them.
@@ -19,7 +23,7 @@ const NARROW = "(max-width: 40rem)";
 
 /** The page's title. */
 export function title({ path, dataset }) {
-  return `${path} · ${dataset.manifest.model.name}`;
+  return `${path} · ${dataset.modelName}`;
 }
 
 /** @param {object} context what a page is given (app.js) */
@@ -33,9 +37,10 @@ export async function render(context) {
   const reading = beginReading(dataset, here);
   const neighbours = steps(context, here);
   const [row, stats] = await Promise.all([reading.row, reading.stats]);
+  const { model } = dataset.manifest;
   const json = async () => neuronJson({
     dataset: dataset.name,
-    model: { name: dataset.manifest.model.name, revision: dataset.manifest.model.revision ?? null },
+    model: { name: model.name ?? null, revision: model.revision ?? null },
     neuron: row,
     sign_stats: stats,
     examples: await reading.examples,
@@ -73,20 +78,23 @@ class NeuronPage {
   }
 
   combinations() {
+    const { dataset } = this.context;
     const go = (combo) => this.goToList(combo);
     this.table = new CombinationTable(this.stats, go);
     return h("section", { class: "neuron-combinations", "aria-labelledby": "combinations-title" },
       h("h2", { id: "combinations-title" }, "Sign combinations"),
       h("div", { class: "side-by-side" }, mosaic(this.stats, go), this.table.element),
-      h("p", { class: "note" }, countedSentence(this.stats)));
+      note(countedSentence(this.stats, dataset.lacks("sign_stats", "n_tokens"))));
   }
 
   weights() {
+    const { row, gated, cosines } = this;
+    const nothing = because("Nothing is known of the weights of this neuron",
+      this.context.dataset.lacks("neurons", "cos_in_out"));
     return h("section", { class: "neuron-weights", "aria-labelledby": "weights-title" },
       h("h2", { id: "weights-title" }, "Weights"),
-      classLine(this.row, this.gated),
-      this.cosines.element,
-      norms([this.row]));
+      tellsOfWeights(row) ? [classLine(row, gated), cosines.element, norms([row])]
+        : note(nothing));
   }
 
   say(text, name = "note") {

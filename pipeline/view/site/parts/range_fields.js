@@ -9,9 +9,10 @@ import { parsedNumber } from "./conditions.js";
  * @param {import("./conditions.js").Range|null} options.range
  * @param {(range: import("./conditions.js").Range|null) => void} options.onchange
  * @param {boolean} [options.isShare] percentages, though the range is a share
+ * @param {boolean} [options.isDisabled] there is nothing to bound; the page says why
  * @returns {HTMLElement} a fieldset
  */
-export function rangeFields({ label, range, onchange, isShare = false }) {
+export function rangeFields({ label, range, onchange, isShare = false, isDisabled = false }) {
   const unit = isShare ? 100 : 1;
   const text = (value) => {
     if (value === null || value === undefined) return null;
@@ -35,7 +36,7 @@ export function rangeFields({ label, range, onchange, isShare = false }) {
   };
   low.addEventListener("change", change);
   high.addEventListener("change", change);
-  return h("fieldset", { class: "range" },
+  return h("fieldset", { class: "range", disabled: isDisabled },
     h("legend", {}, label, isShare && " (%)"),
     low, h("span", { "aria-hidden": "true" }, "to"), high);
 }

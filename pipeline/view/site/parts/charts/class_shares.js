@@ -11,9 +11,14 @@ const ORTHOGONAL = "orthogonal output";
 // Where the largest share of the others is below this, they are shown by themselves as well.
 const FEW = 0.4;
 
+/** The column of `layers` that counts a class. @param {string} name */
+export function classColumn(name) {
+  return `n_${name.replaceAll(" ", "_")}`;
+}
+
 /** Neurons of a class in a row of `layers`. @param {object} row @param {string} name */
 export function nOfClass(row, name) {
-  return row[`n_${name.replaceAll(" ", "_")}`] ?? 0;
+  return row[classColumn(name)] ?? 0;
 }
 
 /** The classes that occur in rows of `layers`. @param {object[]} rows */

@@ -4,6 +4,7 @@ import { shown, titled } from "../../axes.js";
 import { fill, h, svg } from "../../dom.js";
 import { count } from "../../numbers.js";
 import { finite, histogram, quantiles } from "../../statistics.js";
+import { unbroken } from "../note.js";
 import { axes, band, margins } from "./plot.js";
 import { domainOf, limitsOf, scale } from "./scales.js";
 import { onWidth, rem } from "./screen.js";
@@ -30,8 +31,9 @@ export class Histogram {
    * @param {Float64Array} data.values
    * @param {Uint8Array|null} data.isChosen null: all are
    * @param {[number, number]|null} data.region where the cosines of random vectors lie
+   * @param {string|null} data.lack how many neurons have no number, where some have none
    */
-  show({ axis, values, isChosen, region }) {
+  show({ axis, values, isChosen, region, lack }) {
     const all = finite(values);
     const chosen = isChosen ? finite(pick(values, isChosen)) : all;
     const [q1, median, q3] = quantiles(chosen, [0.25, 0.5, 0.75]);
@@ -41,7 +43,10 @@ export class Histogram {
       ? `n = ${count(chosen.length)}${isChosen ? ` of ${count(all.length)}` : ""}; median ` +
         `${shown(axis, median)}, middle half ${shown(axis, q1)} to ${shown(axis, q3)}`
       : "n = 0";
-    fill(this.caption, h("strong", {}, axis.label), " ", h("span", { class: "note" }, words));
+    const said = all.length ? [words, lack && `. ${lack}`] : lack;
+    const noted = h("span", { class: "note" }, unbroken(said));
+    fill(this.caption, h("strong", {}, axis.label), " ", noted);
+    this.plot.hidden = !all.length;
     this.drawing.setAttribute("aria-label", `Histogram of ${axis.label}: ${words}`);
     this.data = { axis, low, high, heights, region, isChosen };
     this.paint();

@@ -11,10 +11,12 @@ const DIRECTIONS = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, -1], A
 let nScatters = 0;
 
 /**
- * One axis of a chart: `region` is shaded, and only what lies in `range` is drawn.
+ * One axis of a chart: `region` is shaded, and only what lies in `range` is drawn; `lack` says how
+ * many neurons have no number, where some have none.
  *
  * @typedef {{axis: import("../../axes.js").Axis, values: Float64Array,
- *   region: [number, number]|null, range: import("../conditions.js").Range|null}} Side
+ *   region: [number, number]|null, range: import("../conditions.js").Range|null,
+ *   lack: string|null}} Side
  */
 
 export class Scatter {

@@ -1,7 +1,8 @@
 /** Lists of examples under one choice of ranking and colour, which stands in the address. */
 
 import { h } from "../../dom.js";
-import { QUANTITIES, RANKINGS } from "../../words.js";
+import { ALL_RANKINGS, QUANTITIES } from "../../words.js";
+import { note } from "../note.js";
 import { colourChoice, rankingTabs } from "./list_choices.js";
 import { KEYS_HELP } from "./token_text.js";
 
@@ -18,9 +19,11 @@ import { KEYS_HELP } from "./token_text.js";
  * @returns {(Node|null)[]}
  */
 export function chosenLists({ params, keep }, { sides, lists, panel, readout }) {
-  const rankings = RANKINGS.filter((name) => sides.some((side) => side.rankings.includes(name)));
-  const quantities = QUANTITIES.filter((name) =>
-    sides.every((side) => side.quantities.includes(name)));
+  const rankings =
+    ALL_RANKINGS.filter((name) => sides.some((side) => side.rankings.includes(name)));
+  const windowed = sides.filter((side) => side.quantities.length);
+  const quantities = windowed.length ? QUANTITIES.filter((name) =>
+    windowed.every((side) => side.quantities.includes(name))) : [];
   const asked = (name, known) => known.find((one) => one === params.get(name));
   let ranking = asked("ranking", rankings) ?? rankings[0];
   let quantity = asked("colour", quantities) ?? quantities.at(-1);
@@ -39,13 +42,13 @@ export function chosenLists({ params, keep }, { sides, lists, panel, readout }) 
         keep({ ranking });
         show();
       } }),
-      colourChoice({ quantities, quantity, onchange: (name) => {
+      quantities.length > 0 && colourChoice({ quantities, quantity, onchange: (name) => {
         quantity = name;
         keep({ colour: quantity });
         for (const list of lists) list.colour(quantity);
       } })),
-    [...new Set(sides.map(({ why }) => why))].map((why) => why && h("p", { class: "note" }, why)),
-    h("p", { class: "note" }, "The frame marks the peak. ", KEYS_HELP),
+    [...new Set(sides.flatMap(({ notes }) => notes))].map((said) => note(said)),
+    quantities.length > 0 && note("The frame marks the peak. ", KEYS_HELP),
     panel,
   ];
 }

@@ -4,15 +4,17 @@ import { h } from "../../dom.js";
 import { count, short } from "../../numbers.js";
 import { longerContext } from "./longer_context.js";
 import { TokenText } from "./token_text.js";
+import { hasWindow, windowlessItem } from "./windowless.js";
 
 /**
  * An entry with the values at each of its tokens: gate and in as stored, act and post where the
- * activation function is known.
+ * activation function is known; none where there is no window.
  *
  * @param {object} row of `examples`
  * @param {((gate: number) => number)|null} act
  */
 export function entryOf(row, act) {
+  if (!hasWindow(row)) return { row, values: {}, peak: -1 };
   const values = { gate: row.gate, in: row.in };
   if (act) {
     values.act = row.gate.map((gate) => (gate === null ? null : act(gate)));
@@ -32,6 +34,7 @@ export function entryOf(row, act) {
  */
 export function exampleItem(entry, side, quantity, limit) {
   const { row, values, peak } = entry;
+  if (!hasWindow(row)) return windowlessItem(entry, side, peakValues(row, side.act));
   const around = `${row.token_ids.length} tokens around position ${row.position}`;
   const text = new TokenText(
     { ids: row.token_ids, first: row.window_start, values, peak },
@@ -59,19 +62,22 @@ export function exampleItem(entry, side, quantity, limit) {
 /** Colour an item anew. */
 export function recolour(item, quantity, limit) {
   Object.assign(item, { quantity, limit });
-  item.text.colour(quantity, limit);
+  item.text?.colour(quantity, limit);
   item.longer?.colour(quantity, limit);
 }
 
 function peakValues(row, act) {
   const ranked = row.ranking;
   const values = { gate: row.gate_value, in: row.in_value };
-  if (act) values.act = act(row.gate_value);
+  if (act && row.gate_value !== null) values.act = act(row.gate_value);
   values.post = row.post_value;
+  const known = Object.entries(values).filter(([, value]) => value !== null);
+  const isScored = known.some(([name]) => name === ranked);
+  const scored = ranked === "random" ? "score" : `|${ranked}|`;
   return [
-    Object.entries(values).map(([name, value]) =>
+    known.map(([name, value]) =>
       h("span", { class: name === ranked ? "ranked" : null },
         `${name} `, h("b", {}, short(value)))),
-    ranked === "random" && h("span", { class: "ranked" }, "score ", h("b", {}, short(row.score))),
+    !isScored && h("span", { class: "ranked" }, `${scored} `, h("b", {}, short(row.score))),
   ];
 }

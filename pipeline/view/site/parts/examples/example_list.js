@@ -2,13 +2,15 @@
 
 import { activationOf, agreesAtPeaks } from "../../activation.js";
 import { limitOf } from "../../colour.js";
+import { because } from "../../data/lackings.js";
 import { fill, h } from "../../dom.js";
 import { count, percent, short } from "../../numbers.js";
-import { QUANTITIES, RANKINGS, readable } from "../../words.js";
+import { ALL_RANKINGS, QUANTITIES, readable } from "../../words.js";
 import { comboMark } from "../marks.js";
 import { legend } from "./colour_legend.js";
 import { entryOf, exampleItem, recolour } from "./example.js";
 import { Sources } from "./sources.js";
+import { hasWindow } from "./windowless.js";
 
 // Entries of a list that are there at once; the others come a moment later.
 const FIRST = 4;
@@ -24,20 +26,40 @@ const FIRST = 4;
  * @param {AbortSignal} signal of the page
  */
 export function sideOf(dataset, rows, vocab, stats, readout, signal) {
-  const name = String(dataset.manifest.model.act_fn);
+  const name = dataset.manifest.model.act_fn ?? "";
   const known = activationOf(name);
   const act = known && agreesAtPeaks(known, rows) ? known : null;
+  const windows = rows.filter(hasWindow);
+  const notes = [
+    act || !windows.length ? null : whyNoAct(name, known), ...lackNotes(dataset, rows, windows),
+  ];
   return {
     dataset, rows, vocab, stats, readout, act,
-    why: act ? null : whyNoAct(name, known),
-    rankings: RANKINGS.filter((ranking) => rows.some((row) => row.ranking === ranking)),
-    quantities: act ? QUANTITIES : ["gate", "in"],
+    notes: notes.filter(Boolean),
+    rankings: ALL_RANKINGS.filter((ranking) => rows.some((row) => row.ranking === ranking)),
+    quantities: !windows.length ? [] : act ? QUANTITIES : ["gate", "in"],
     sources: new Sources(dataset, signal),
   };
 }
 
+/** What the entries lack, in sentences. */
+function lackNotes(dataset, rows, windows) {
+  const [n, nNone] = [rows.length, rows.length - windows.length];
+  const whyNone = dataset.lacks("examples", "token_ids");
+  const noTexts = dataset.lacks("corpus");
+  const texts = because(`The ${windows.length ? "whole " : ""}texts are not here`, noTexts);
+  if (!n || (!nNone && !noTexts)) return [];
+  if (!nNone) return [texts];
+  const said = windows.length
+    ? because(`${count(nNone)} of the ${count(n)} entries have no window`, whyNone)
+    : `${because("Neither positions nor windows are known", whyNone)} An entry is its ` +
+      `${noTexts ? "score and its example's number" : "score and the beginning of its text"}.`;
+  return [said, noTexts && texts];
+}
+
 function whyNoAct(name, known) {
   const start = "act and post at each token are not shown: ";
+  if (!name) return `${start}the dataset does not name the activation function.`;
   if (!known) return `${start}this page does not know the activation function ${name}.`;
   return `${start}${name}(gate) · in is not the post that was stored, so the model changes the ` +
     "gate on the way.";
@@ -91,15 +113,15 @@ export class ExampleList {
   drawHead(quantity) {
     const stat = this.side.stats.find((row) => row.combo === this.combo);
     const { entries } = this;
-    const values = entries.flatMap((entry) => entry.values[quantity]);
+    const values = entries.flatMap((entry) => entry.values[quantity] ?? []);
     const limit = limitOf(values);
     const hasOdd = values.some((value) => value === null || !Number.isFinite(value));
     fill(
       this.head,
       h("p", {},
-        stat && `${percent(stat.frequency)} of the tokens. `,
+        stat && stat.frequency !== null && `${percent(stat.frequency)} of the tokens. `,
         entries.length ? this.summary() : this.nothing(stat)),
-      entries.length > 0 && legend(quantity, limit, hasOdd),
+      values.length > 0 && legend(quantity, limit, hasOdd),
     );
     return limit;
   }
@@ -113,7 +135,7 @@ export class ExampleList {
   }
 
   nothing(stat) {
-    if (stat?.count === 0) return "It never occurs in the corpus.";
+    if (stat?.count === 0 || stat?.frequency === 0) return "It never occurs in the corpus.";
     return `No example is kept of it by ${this.ranking}.`;
   }
 }

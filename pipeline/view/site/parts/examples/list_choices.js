@@ -4,6 +4,7 @@ import { h } from "../../dom.js";
 
 const RANKED = {
   post: "largest |post|", in: "largest |in|", gate: "largest |gate|", random: "at random",
+  act: "largest |act|",
 };
 
 /**

@@ -15,7 +15,7 @@ const STEP = 256;
  * @param {() => [string, number]} colouring the quantity and the limit now in force
  */
 export function longerContext(entry, side, colouring) {
-  if (!side.dataset.has("corpus")) return null;
+  if (!side.dataset.has("corpus") || side.dataset.lacks("corpus", "input_ids")) return null;
   const button = h("button", {
     type: "button", class: "quiet", "aria-expanded": "false",
     "aria-label": `Longer context of example ${entry.row.example_id}`,

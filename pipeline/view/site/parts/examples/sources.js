@@ -21,18 +21,36 @@ export class Sources {
 
   /** @param {HTMLElement} item @param {number} exampleId @param {HTMLElement} place to fill */
   watch(item, exampleId, place) {
+    this.watchText(item, exampleId, place, null);
+  }
+
+  /**
+   * The same with the text.
+   *
+   * @param {HTMLElement} item
+   * @param {number} exampleId
+   * @param {HTMLElement} place to fill
+   * @param {((text: string|null) => void)|null} show what is done with the text; null: nothing
+   */
+  watchText(item, exampleId, place, show) {
     if (!this.dataset.has("corpus")) return;
-    this.places.set(item, { exampleId, place });
+    this.places.set(item, { exampleId, place, show });
     this.observer.observe(item);
   }
 
   async show(item) {
     this.observer.unobserve(item);
-    const { exampleId, place } = this.places.get(item);
+    const { exampleId, place, show } = this.places.get(item);
     this.places.delete(item);
-    if (!this.read.has(exampleId)) this.read.set(exampleId, this.dataset.exampleSource(exampleId));
+    const key = `${exampleId} ${show ? "text" : ""}`;
+    if (!this.read.has(key)) {
+      const { dataset } = this;
+      this.read.set(key, show ? dataset.exampleText(exampleId) : dataset.exampleSource(exampleId));
+    }
     try {
-      fill(place, describedSource(await this.read.get(exampleId)));
+      const row = await this.read.get(key);
+      fill(place, describedSource(row));
+      show?.(row.text);
     } catch (error) {
       fill(place, h("span", { class: "problem" }, error.message));
     }

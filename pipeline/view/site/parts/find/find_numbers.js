@@ -1,13 +1,15 @@
 /** Find by class, cosines and frequencies: conditions on the neurons of one layer or of all. */
 
-import { COSINES, FREQUENCIES, axisNamed } from "../../axes.js";
+import { COSINES, FREQUENCIES, axisNamed, columnsOf } from "../../axes.js";
+import { because, whyOf } from "../../data/lackings.js";
 import { LayerRun } from "../../data/layer_run.js";
-import { layerNumbers } from "../../data/neurons.js";
+import { layerNumbers, unknownOf } from "../../data/neurons.js";
 import { surveyOf } from "../../data/survey.js";
 import { fill, h } from "../../dom.js";
 import { count } from "../../numbers.js";
 import { CLASS_ORDER, inOrder, markOf } from "../classes.js";
 import { isIn, parsedRange, rangeText } from "../conditions.js";
+import { note } from "../note.js";
 import { rangeFields } from "../range_fields.js";
 import { readingBar } from "../reading_bar.js";
 import { axisColumn, nameColumns } from "../tables/neuron_columns.js";
@@ -18,19 +20,20 @@ const WITH_SCAN = "By class, cosines and frequencies";
 const SURVEYED = [...COSINES, ...FREQUENCIES];
 
 /** The section. @param {object} context what a page is given (app.js) */
-export function findNumbers(context) {
-  const finder = new NumberFinder(context);
+export async function findNumbers(context) {
+  const { dataset } = context;
+  const axes = dataset.hasScan
+    ? [...COSINES, axisNamed("frequency_gate_pos"), axisNamed("frequency_in_pos"), ...FREQUENCIES]
+    : COSINES;
+  const finder = new NumberFinder(context, axes, await unknownOf(dataset, axes));
   if (finder.hasConditions()) finder.start();
   return finder.element;
 }
 
 class NumberFinder {
-  constructor(context) {
+  constructor(context, axes, unknown) {
     const { dataset, params } = context;
-    this.context = context;
-    this.axes = dataset.hasScan
-      ? [...COSINES, axisNamed("frequency_gate_pos"), axisNamed("frequency_in_pos"), ...FREQUENCIES]
-      : COSINES;
+    Object.assign(this, { context, axes, unknown });
     this.ranges = new Map(this.axes.map((axis) => [axis, parsedRange(params.get(axis.name))]));
     this.classes = new Set((params.get("class") ?? "").split(",").filter(Boolean));
     this.layer =
@@ -55,10 +58,13 @@ class NumberFinder {
     this.element = h("section", { "aria-labelledby": "numbers-title" },
       h("h2", { id: "numbers-title" }, dataset.hasScan ? WITH_SCAN : "By class and cosines"),
       h("form", { onsubmit: submit },
-        h("fieldset", { class: "classes" }, h("legend", {}, "Classes (none: all)"),
+        this.lackNote(),
+        h("fieldset", { class: "classes", disabled: !unknown.hasClasses },
+          h("legend", {}, "Classes (none: all)"),
           inOrder(new Set([...CLASS_ORDER, ...this.classes])).map(classBox)),
         h("div", { class: "conditions" }, this.axes.map((axis) => rangeFields({
           label: axis.label, range: this.ranges.get(axis), isShare: axis.kind === "share",
+          isDisabled: unknown.axes.has(axis),
           onchange: (range) => {
             this.ranges.set(axis, range);
             this.change();
@@ -67,6 +73,17 @@ class NumberFinder {
         h("div", { class: "controls" }, h("label", {}, "in ", this.layer),
           h("button", { type: "submit" }, "Find"))),
       this.results);
+  }
+
+  /** What cannot be chosen by, and why. */
+  lackNote() {
+    const { dataset } = this.context;
+    const { axes, hasClasses } = this.unknown;
+    const names = [...(hasClasses ? [] : ["a class"]), ...[...axes].map(({ label }) => label)];
+    if (!names.length) return null;
+    const columns = [...axes].flatMap(columnsOf);
+    const why = whyOf(dataset, hasClasses ? columns : [["neurons", "io_class"], ...columns]);
+    return note(because(`No neuron has ${inWords(names)}`, why));
   }
 
   hasConditions() {
@@ -112,8 +129,10 @@ class NumberFinder {
       label: "Neurons that meet the conditions", file: "neurons.csv",
       empty: "None in the layers that are read.",
       columns: [
-        ...nameColumns((row) => this.at(row), (path) => context.link(path)),
-        ...this.axes.map((axis) => axisColumn(axis, (row) => this.at(row))),
+        ...nameColumns(
+          (row) => this.at(row), (path) => context.link(path), this.unknown.hasClasses),
+        ...this.axes.filter((axis) => !this.unknown.axes.has(axis))
+          .map((axis) => axisColumn(axis, (row) => this.at(row))),
       ],
     });
     fill(this.results, readingBar({ run, start: "Read", signal }), this.said, this.table.element);
@@ -161,4 +180,10 @@ class NumberFinder {
   at(row) {
     return { numbers: this.layers[this.layerOf[row]], i: this.placeOf[row] };
   }
+}
+
+/** `a, b or c`. @param {string[]} names */
+function inWords(names) {
+  if (names.length === 1) return names[0];
+  return `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;
 }

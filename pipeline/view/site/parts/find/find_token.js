@@ -1,12 +1,14 @@
 /** Find by token: what is typed becomes token ids, and these are looked for layer by layer. */
 
 import { ReadError } from "../../data/errors.js";
+import { because } from "../../data/lackings.js";
 import { TokenSearch, drawn, tokensOf } from "../../data/token_search.js";
 import { fill, h } from "../../dom.js";
 import { bytes, count, percent, short } from "../../numbers.js";
-import { COMBOS, RANKINGS } from "../../words.js";
+import { COMBOS } from "../../words.js";
 import { tokenMark } from "../examples/token_mark.js";
 import { comboMark } from "../marks.js";
+import { note } from "../note.js";
 import { readingBar } from "../reading_bar.js";
 import { classColumn, countColumn, neuronColumn } from "../tables/neuron_columns.js";
 import { Table } from "../tables/table.js";
@@ -21,10 +23,17 @@ const UNASKED = 32e6;
 export function findToken(context) {
   const { dataset } = context;
   const tables = ["examples", "weight_tokens"].filter((table) => dataset.has(table));
-  if (!tables.length || !dataset.has("vocab")) return null;
+  if (!tables.length || !dataset.has("vocab")) return lackNote(dataset);
   const finder = new TokenFinder(context, tables);
   if (context.params.get("token")) finder.resolve(true);
   return finder.element;
+}
+
+function lackNote(dataset) {
+  const why = dataset.lacks("vocab") ?? dataset.lacks("weight_tokens");
+  return why && h("section", { "aria-labelledby": "token-title" },
+    h("h2", { id: "token-title" }, "By token"),
+    note(because("Which tokens the lists hold is not known", why)));
 }
 
 class TokenFinder {
@@ -41,8 +50,7 @@ class TokenFinder {
     const words = { examples: "peaks of the lists", weight_tokens: "tokens of the weights" };
     this.table = h("select", { id: "find-in" }, tables.map((name) =>
       h("option", { value: name, selected: name === among }, words[name])));
-    const rankings = dataset.manifest.config?.scan?.rankings ?? RANKINGS;
-    this.ranking = h("select", { id: "find-ranking" }, rankings.map((name) =>
+    this.ranking = h("select", { id: "find-ranking" }, dataset.rankings.map((name) =>
       h("option", { value: name, selected: name === params.get("ranking") }, name)));
     this.rankingLabel = h("label", {}, "by ", this.ranking);
     this.layer =
@@ -62,11 +70,13 @@ class TokenFinder {
       event.preventDefault();
       this.resolve(false);
     };
+    const whyNoPeak = dataset.lacks("examples", "peak_token");
     this.element = h("section", { "aria-labelledby": "token-title" },
       h("h2", { id: "token-title" }, "By token"),
       h("p", { class: "note" },
         "Neurons with lists that have their peak at a token, or whose weights are closest to it. ",
         "A newline is written ↵ or \\n, a tab ⇥ or \\t."),
+      whyNoPeak && note(because("Not every entry of a list has its token", whyNoPeak)),
       h("form", { class: "controls", onsubmit: submit },
         h("label", {}, "Token ", this.input), h("label", {}, "among the ", this.table),
         this.rankingLabel, h("label", {}, "in ", this.layer),

@@ -44,10 +44,11 @@ export class ChoiceBar {
     this.neurons.setAttribute("aria-invalid", String(Boolean(value.trim()) && !neuronList(value)));
   }
 
-  /** The fields of two axes. @param {{axis: Axis, range: Range|null}[]} sides x and y */
+  /** The fields of two axes, of those that are known.
+   * @param {{axis: Axis, range: Range|null, isKnown: boolean}[]} sides x and y */
   showRanges([x, y]) {
-    const fields = (name, { axis, range }) => rangeFields({
-      label: axis.label, range, isShare: axis.kind === "share",
+    const fields = (name, { axis, range, isKnown }) => rangeFields({
+      label: axis.label, range, isShare: axis.kind === "share", isDisabled: !isKnown,
       onchange: (found) => this.onranges({ [name]: found }),
     });
     fill(this.ranges, fields("x", x), x.axis !== y.axis && fields("y", y));

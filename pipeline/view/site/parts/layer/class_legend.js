@@ -1,9 +1,11 @@
 /** The classes of a chart with how many neurons each has; pressed, they choose. */
 
+import { because } from "../../data/lackings.js";
 import { fill, h } from "../../dom.js";
 import { count, percent } from "../../numbers.js";
 import { IO_CLASSES } from "../../words.js";
 import { inOrder, markOf } from "../classes.js";
+import { note } from "../note.js";
 
 // Of a dataset's own classes so many have a button.
 const MOST = 24;
@@ -13,9 +15,13 @@ const MOST = 24;
  * @param {Map<string, number>} options.counts neurons of each class
  * @param {Set<string>} options.chosen the classes that are pressed; none: all are meant
  * @param {(chosen: Set<string>) => void} options.onchoose
+ * @param {string|null} options.why there are none, where that is so
  * @returns {{element: HTMLElement, paint: () => void}} `paint` shows a choice made elsewhere
  */
-export function classLegend({ counts, chosen, onchoose }) {
+export function classLegend({ counts, chosen, onchoose, why }) {
+  if (why) {
+    return { element: note(because("No neuron has a class", why)), paint: () => {} };
+  }
   const total = [...counts.values()].reduce((sum, n) => sum + n, 0);
   const names = inOrder(counts.keys());
   const list = h("ul", { class: "class-legend", "aria-label": "Classes: press to choose" });

@@ -25,7 +25,7 @@ export function layerLinks({ dataset, link, params }, layer) {
   return h("div", { class: "layer-head" },
     h("h1", { tabindex: "-1" }, `Layer ${layer}`),
     h("p", { class: "note" },
-      `${count(dataset.nNeurons(layer))} neurons of ${dataset.manifest.model.name}`),
+      `${count(dataset.nNeurons(layer))} neurons of ${dataset.modelName}`),
     h("nav", { class: "controls", "aria-label": "Layers" },
       neighbour(dataset.layers[place - 1], "← Previous", "prev"), select,
       neighbour(dataset.layers[place + 1], "Next →", "next")));

@@ -7,14 +7,16 @@ import { correlation } from "../../statistics.js";
 import { axisSelect } from "../charts/axis_select.js";
 import { Histogram } from "../charts/histogram.js";
 import { Scatter } from "../charts/scatter.js";
-import { scatterNote } from "../charts/scatter_note.js";
+import { lackOf, scatterNote } from "../charts/scatter_note.js";
 import { isIn, neuronList, parsedRange, rangeText } from "../conditions.js";
 import { correlationList } from "../correlations.js";
+import { unbroken } from "../note.js";
 import { axisColumn, idOf, nameColumns } from "../tables/neuron_columns.js";
 import { Table } from "../tables/table.js";
 import { ChoiceBar } from "./choice_bar.js";
 import { classCounts, classLegend } from "./class_legend.js";
 
+const IN_POS = axisNamed("frequency_in_pos");
 // Columns that the table has besides those of the chart.
 const ALWAYS = [...COSINES, axisNamed("frequency_gate_pos"), ...FREQUENCIES];
 
@@ -56,11 +58,9 @@ export class LayerView {
 
   /** Axes to choose from: those that were read and have no value are none, but for the chosen. */
   available() {
-    const { numbers } = this;
-    const hasValue = (axis) => !numbers.has(axis) || numbers.values(axis).some(Number.isFinite);
+    const { numbers, x, y } = this;
     return axesOf(this.context.dataset).filter(
-      (axis) => axis === this.x || axis === this.y || hasValue(axis),
-    );
+      (axis) => axis === x || axis === y || !numbers.has(axis) || numbers.isKnown(axis));
   }
 
   /**
@@ -75,6 +75,8 @@ export class LayerView {
     this.region = region;
     if (!numbers.has(this.x)) this.x = axisNamed("cos_in_out");
     if (!numbers.has(this.y)) this.y = axisNamed("cos_gate_in");
+    // Of a cosine that nobody asked for there may be none.
+    if (!params.has("x") && this.y.kind === "share" && !numbers.isKnown(this.x)) this.x = IN_POS;
     const open = (i) => {
       location.hash = link(`neuron/${this.layer}.${numbers.neuron[i]}`);
     };
@@ -104,6 +106,7 @@ export class LayerView {
     });
     this.legend = classLegend({
       counts: classCounts(numbers), chosen: this.classes,
+      why: numbers.hasClasses || !numbers.n ? null : dataset.lacks("neurons", "io_class"),
       onchoose: () => {
         context.keep({ class: [...this.classes].join(",") });
         this.choose();
@@ -173,16 +176,22 @@ export class LayerView {
     const at = (i) => ({ numbers: this.numbers, i });
     const axes = [...new Set([this.x, this.y, ...ALWAYS])];
     return [
-      ...nameColumns(at, (path) => this.context.link(path)),
-      ...axes.filter((axis) => this.numbers.has(axis)).map((axis) => axisColumn(axis, at)),
+      ...nameColumns(at, (path) => this.context.link(path), this.numbers.hasClasses),
+      ...axes.filter((axis) => this.isShown(axis)).map((axis) => axisColumn(axis, at)),
     ];
   }
 
+  /** Whether neurons have numbers of an axis that was read. */
+  isShown(axis) {
+    return this.numbers.has(axis) && (this.numbers.isKnown(axis) || !this.numbers.n);
+  }
+
   words(i) {
-    const lines = [idOf({ numbers: this.numbers, i }), this.numbers.classOf(i)];
+    const { numbers } = this;
+    const lines = [idOf({ numbers, i }), numbers.hasClasses && numbers.classOf(i)].filter(Boolean);
     const others = ["cos_in_out", "cos_gate_in", "frequency_gate_pos"].map(axisNamed);
     for (const axis of new Set([this.x, this.y, ...others])) {
-      if (!this.numbers.has(axis)) continue;
+      if (!this.isShown(axis)) continue;
       lines.push(`${axis.label} ${shown(axis, this.numbers.values(axis)[i])}`);
     }
     return lines;
@@ -193,7 +202,8 @@ export class LayerView {
     const axis = this[name];
     const region = axis.kind === "cosine" ? this.region : null;
     const range = this.isZoomed ? this.ranges[name] : null;
-    return { axis, values: this.numbers.values(axis), region, range };
+    const values = this.numbers.values(axis);
+    return { axis, values, region, range, lack: lackOf(axis, values, this.context.dataset) };
   }
 
   showAxes() {
@@ -205,10 +215,12 @@ export class LayerView {
   }
 
   drawChart() {
-    const { classes, classNames } = this.numbers;
+    const { numbers } = this;
+    const { classes, classNames } = numbers;
     const [x, y] = [this.side("x"), this.side("y")];
     this.scatter.show({ x, y, classes, classNames });
-    fill(this.note, scatterNote(x, y));
+    fill(this.note, unbroken(scatterNote(x, y)));
+    this.scatter.element.hidden = !(numbers.isKnown(this.x) && numbers.isKnown(this.y));
   }
 
   zoom() {
@@ -219,7 +231,9 @@ export class LayerView {
   }
 
   showFields() {
-    this.bar.showRanges(["x", "y"].map((name) => ({ axis: this[name], range: this.ranges[name] })));
+    this.bar.showRanges(["x", "y"].map((name) => ({
+      axis: this[name], range: this.ranges[name], isKnown: this.isShown(this[name]),
+    })));
   }
 
   choose() {

@@ -4,17 +4,19 @@ import { COSINES } from "../../axes.js";
 import { h } from "../../dom.js";
 import { count, percent, short } from "../../numbers.js";
 import { ByLayer } from "../charts/by_layer.js";
-import { classShares, classesIn, nOfClass } from "../charts/class_shares.js";
-import { swatchOf } from "../classes.js";
+import { classColumn, classShares, classesIn, nOfClass } from "../charts/class_shares.js";
+import { CLASS_ORDER, swatchOf } from "../classes.js";
 import { wideTable } from "../tables/wide.js";
 
 /**
  * @param {object} context what a page is given (app.js)
- * @param {object[]} rows of `layers`
- * @returns {HTMLElement[]}
+ * @param {object[]} all rows of `layers`
+ * @returns {(HTMLElement|null)[]|null} null where of no layer anything is known
  */
-export function layerOverview({ link, signal }, rows) {
+export function layerOverview({ link, signal }, all) {
   const to = (layer) => link(`layer/${layer}`);
+  const rows = all.filter(tellsOfWeights);
+  if (!rows.length) return null;
   const classes = classesIn(rows);
   const layers = rows.map(({ layer }) => layer);
   const n = rows.reduce((sum, row) => sum + row.n_neurons, 0);
@@ -35,7 +37,10 @@ export function layerOverview({ link, signal }, rows) {
     figure.show(layers, [line], region);
     return figure.element;
   });
+  const left = all.length - rows.length;
   return [
+    left > 0 && h("p", { class: "note" },
+      `${count(left)} of ${count(all.length)} layers are left out: nothing is known of them.`),
     h("h3", {}, "Classes of input-output functionality"),
     h("ul", { class: "key", "aria-label": "Classes" },
       classes.map((name) => h("li", {}, swatchOf(name), name))),
@@ -49,6 +54,11 @@ export function layerOverview({ link, signal }, rows) {
     h("details", { open: rows.length <= 8 }, h("summary", {}, "As a table: medians and quartiles"),
       medianTable(rows, to)),
   ];
+}
+
+function tellsOfWeights(row) {
+  const names = [...CLASS_ORDER.map(classColumn), ...COSINES.map(({ name }) => `median_${name}`)];
+  return names.some((name) => Number.isFinite(row[name]));
 }
 
 function classTable(rows, classes, to) {

@@ -6,13 +6,14 @@ import { count, short } from "../../numbers.js";
 const FLIPPED = "flipped so that cos(w_gate, w_in) ≥ 0";
 
 /**
- * @param {object} manifest
+ * @param {import("../../data/dataset.js").Dataset} dataset
  * @returns {HTMLElement[]} lists of facts, and the whole manifest to unfold
  */
-export function runFacts(manifest) {
-  const { model, corpus, scan, config, hardware, packages } = manifest;
+export function runFacts(dataset) {
+  const { manifest, hasScan } = dataset;
+  const { model, corpus, scan, config, hardware, packages, imported } = manifest;
   const settings = config?.scan ?? {};
-  const hasScan = "sign_stats" in manifest.tables;
+  const isWindowless = imported && !Number.isFinite(imported.n_filled);
   const sections = {
     Model: {
       Name: model.name,
@@ -37,11 +38,17 @@ export function runFacts(manifest) {
     Scan: hasScan && {
       "Position 0": yesNo(settings.skip_bos, "left out", "counted"),
       Signs: yesNo(settings.canonical_signs, FLIPPED, "as the model has them"),
-      Lists: settings.k && `${settings.k} examples by ${[settings.rankings].flat().join(", ")}`,
+      Lists: settings.k && `${settings.k} examples by ${dataset.rankings.join(", ")}`,
       Duplicates: yesNo(settings.dedupe, "left out of the lists", "kept in the lists"),
-      Window: settings.window &&
+      Window: settings.window && !isWindowless &&
         `${settings.window.before} tokens before a peak, ${settings.window.after} after`,
       "Threshold of the classes": config?.weights?.threshold,
+    },
+    Import: imported && {
+      Format: imported.format,
+      From: imported.source,
+      "Entries of the lists": whole(imported.n_entries),
+      "With a window": Number.isFinite(imported.n_filled) && count(imported.n_filled),
     },
     Run: {
       Finished: manifest.finished &&

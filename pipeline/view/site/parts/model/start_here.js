@@ -11,6 +11,7 @@ import { comboMark } from "../marks.js";
 import { readingBar } from "../reading_bar.js";
 import { axisColumn, nameColumns, valueAt } from "../tables/neuron_columns.js";
 import { Table } from "../tables/table.js";
+import { unlessUnknown } from "./unless_unknown.js";
 
 const PAGE = 10;
 // So little is read without asking.
@@ -27,14 +28,15 @@ export function startHere(context, survey) {
     hasScan && section("Neurons that contradict their weights",
       "cos(w_gate, w_in) is above 0.5, which predicts equal signs, yet gate and in have " +
         "different signs on more than half of the tokens.",
-      unexpected(context, survey)),
+      unlessUnknown(context, survey,
+        [axisNamed("cos_gate_in"), ...FREQUENCIES], unexpected(context, survey))),
     hasScan && context.dataset.has("examples") && section("Strong where they are rare",
       `Of the sign combinations on fewer than ${percent(RARE)} of the tokens the ${N_RARE} with ` +
         "the largest |post|.",
-      rare(context, survey)),
+      unlessUnknown(context, survey, FREQUENCIES, rare(context, survey))),
     section("The highest and the lowest cos(w_in, w_out)",
       "Neurons that write most clearly what w_in reads, and those that most clearly take it away.",
-      extremes(context, survey)),
+      unlessUnknown(context, survey, [axisNamed("cos_in_out")], extremes(context, survey))),
   ].filter(Boolean);
 }
 
@@ -85,7 +87,7 @@ function grow(run, signal, show) {
 function rare(context, survey) {
   const { dataset, link, signal } = context;
   const search = rareOf(dataset);
-  if (!hasPostLists(dataset)) {
+  if (!dataset.rankings.includes("post")) {
     return h("p", { class: "note" }, "This dataset keeps no lists by post.");
   }
   const { run } = search;
@@ -95,32 +97,40 @@ function rare(context, survey) {
     const axis = FREQUENCIES[COMBOS.indexOf(at(row).combo)];
     return valueAt(axis, at(row));
   };
+  const columns = (hasClasses) => [
+    ...nameColumns(at, (path) => link(path), hasClasses),
+    {
+      name: "combo", title: "Combination",
+      key: (row) => COMBOS.indexOf(at(row).combo), cell: (row) => comboMark(at(row).combo),
+    },
+    {
+      name: "frequency", title: "frequency", isNumber: true,
+      key: frequencyAt, cell: (row) => percent(frequencyAt(row)),
+    },
+    {
+      name: "strongest_post", title: "post at its strongest", isNumber: true,
+      key: (row) => at(row).post, cell: (row) => short(at(row).post),
+    },
+    { name: "token", title: "there", isUnsorted: true, cell: (row) => places.get(at(row)) ?? "" },
+  ];
+  let hasClasses = true;
   const table = new Table({
-    label: "Strong where they are rare", pageSize: PAGE, empty: "None yet.",
-    columns: [
-      ...nameColumns(at, (path) => link(path)),
-      {
-        name: "combo", title: "Combination",
-        key: (row) => COMBOS.indexOf(at(row).combo), cell: (row) => comboMark(at(row).combo),
-      },
-      {
-        name: "frequency", title: "frequency", isNumber: true,
-        key: frequencyAt, cell: (row) => percent(frequencyAt(row)),
-      },
-      {
-        name: "strongest_post", title: "post at its strongest", isNumber: true,
-        key: (row) => at(row).post, cell: (row) => short(at(row).post),
-      },
-      { name: "token", title: "there", isUnsorted: true, cell: (row) => places.get(at(row)) ?? "" },
-    ],
+    label: "Strong where they are rare", pageSize: PAGE, empty: "None yet.", columns: columns(true),
   });
-  const show = () => table.show([...search.found.keys()], true);
+  const show = () => {
+    const had = hasClasses;
+    hasClasses = !search.found.length || search.found.some(({ numbers }) => numbers.hasClasses);
+    if (hasClasses !== had) table.setColumns(columns(hasClasses));
+    table.show([...search.found.keys()], true);
+  };
   grow(run, signal, show);
   const rest = async () => {
     if (run.state === "running" || !search.found.length) return;
     const vocab = await dataset.vocab();
     await Promise.all(search.found.filter((one) => !places.has(one)).map(async (one) => {
-      places.set(one, tokenMark((await search.placeOf(one)).peak_token, vocab));
+      const { peak_token: token } = await search.placeOf(one);
+      places.set(one, token === null ? h("span", { class: "note" }, "not known")
+        : tokenMark(token, vocab));
     }));
     if (!signal.aborted) show();
   };
@@ -151,6 +161,3 @@ function rare(context, survey) {
   return h("div", { id: "rare" }, note, bar, table.element);
 }
 
-function hasPostLists({ manifest }) {
-  return (manifest.config?.scan?.rankings ?? ["post"]).includes("post");
-}

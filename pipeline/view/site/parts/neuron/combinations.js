@@ -1,5 +1,6 @@
 /** How often each sign combination occurs, drawn to proportion, and what the neuron does in it. */
 
+import { because } from "../../data/lackings.js";
 import { fill, h } from "../../dom.js";
 import { count, percent, short } from "../../numbers.js";
 import { COMBOS, readable } from "../../words.js";
@@ -19,6 +20,9 @@ const TURNED_HEIGHT = 0.6;
  * @param {((combo: string) => void)|null} [go] what a click on an area does
  */
 export function mosaic(stats, go = null) {
+  if (stats.every((row) => row.frequency === null)) {
+    return h("p", { class: "note" }, "How often each combination occurs is not known.");
+  }
   const share = Object.fromEntries(stats.map((row) => [row.combo, row.frequency ?? 0]));
   const described = COMBOS.map((combo) => `${readable(combo)} ${percent(share[combo])}`).join(", ");
   const total = COMBOS.reduce((sum, combo) => sum + share[combo], 0);
@@ -125,12 +129,21 @@ function extremesOf(rows) {
   return found;
 }
 
-/** How many tokens were counted, in a sentence. @param {object[]} stats */
-export function countedSentence(stats) {
+/**
+ * How many tokens were counted, in a sentence.
+ *
+ * @param {object[]} stats rows of `sign_stats`
+ * @param {string|null} why that is not known, where it is not
+ */
+export function countedSentence(stats, why) {
   const { n_tokens: nTokens, n_zero: nZero } = stats[0];
+  const end = " A mean is over the tokens of its combination; the largest values are those at " +
+    "the peaks of the examples.";
+  if (nTokens === null || nZero === null) {
+    return because("How many tokens were counted is not known", why) + end;
+  }
   const zero = nZero === 0
     ? "gate and in are exactly 0 at none of them"
     : `at ${count(nZero)} of them gate or in is exactly 0, which is no combination`;
-  return `${count(nTokens)} tokens were counted; ${zero}. A mean is over the tokens of its ` +
-    "combination; the largest values are those at the peaks of the examples.";
+  return `${count(nTokens)} tokens were counted; ${zero}.${end}`;
 }

@@ -9,6 +9,7 @@ import { drawnPieces } from "../examples/pieces.js";
 import { classMark } from "../marks.js";
 
 const SHADES = ["a", "b"];
+const NORMS = ["gate", "in", "out"];
 
 /** Cosines as places between -1 and 1; the layer's are added when they are read. */
 export class CosineTable {
@@ -52,10 +53,15 @@ export class CosineTable {
   }
 }
 
+/** Whether anything is known of the weights of a neuron. @param {object} row of `neurons` */
+export function tellsOfWeights(row) {
+  const names = [...COSINES.map(({ name }) => name), ...NORMS.map((name) => `norm_${name}`)];
+  return row.io_class !== null || names.some((name) => row[name] !== null);
+}
+
 /** The norms that the neuron has. @param {object[]} rows of `neurons` */
 export function norms(rows) {
-  const names = ["gate", "in", "out"]
-    .filter((name) => rows.some((row) => row[`norm_${name}`] !== null));
+  const names = NORMS.filter((name) => rows.some((row) => row[`norm_${name}`] !== null));
   return h("table", { class: "norms" }, h("tbody", {}, names.map((name) =>
     h("tr", {}, h("th", { scope: "row" }, `|w_${name}|`),
       rows.map((row) => h("td", { class: "number" }, short(row[`norm_${name}`])))))));
@@ -64,7 +70,8 @@ export function norms(rows) {
 /** The class with what it means, and what flipped means where the neuron is. */
 export function classLine(row, gated) {
   return h("div", { class: "class-line" },
-    h("p", {}, h("strong", {}, classMark(row.io_class)), classSentence(row.io_class, gated)),
+    row.io_class !== null &&
+      h("p", {}, h("strong", {}, classMark(row.io_class)), classSentence(row.io_class, gated)),
     row.flipped && h("p", { class: "flipped" },
       h("strong", {}, "Flipped: "),
       "in the model w_gate and w_in point away from each other. Here w_in and w_out are negated, ",

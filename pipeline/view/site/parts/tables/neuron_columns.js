@@ -24,14 +24,16 @@ export function valueAt(axis, { numbers, i }) {
  *
  * @param {(row: number) => Found} at
  * @param {(path: string) => string} link
+ * @param {boolean} [hasClasses] whether any has one
  * @returns {import("./table.js").Column[]}
  */
-export function nameColumns(at, link) {
+export function nameColumns(at, link, hasClasses = true) {
   const named = (row) => {
     const { numbers, i } = at(row);
     return { layer: numbers.layer, neuron: numbers.neuron[i] };
   };
-  return [neuronColumn(named, link), classColumn((row) => at(row).numbers.classOf(at(row).i))];
+  const classAt = (row) => at(row).numbers.classOf(at(row).i);
+  return [neuronColumn(named, link), ...(hasClasses ? [classColumn(classAt)] : [])];
 }
 
 /**
