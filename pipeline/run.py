@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from pipeline.config import RunConfig, differences, scan_settings
+from pipeline.config import RunConfig, scan_settings
 from pipeline.console import say
 from pipeline.errors import GatescopeError
-from pipeline.fingerprint import folder_digest
-from pipeline.frame import finish, sole_writer, total_rows
+from pipeline.frame import files_of, finish, refuse_differences, sole_writer, total_rows
 from pipeline.model import inspect_model, load_tokenizer, weights_dtype
 from pipeline.scan import Totals
 from pipeline.stages import (
@@ -53,10 +51,10 @@ def run(config: RunConfig, console: Console) -> RunResult:
     assert config.output is not None  # compose_config fills it in
     place = Place(config.output)
     record = RunRecord(place)
-    settings = scan_settings(config) | _files_of(config)
+    settings = scan_settings(config) | files_of(config)
     manifest = read_manifest(place)
     if manifest is not None:
-        _refuse_differences(place, manifest["settings"], settings, "a finished dataset")
+        refuse_differences(place, manifest["settings"], settings, "a finished dataset")
         if place.exists(WORK):
             with only_writer(place):
                 _clear(record, console)
@@ -66,14 +64,14 @@ def run(config: RunConfig, console: Console) -> RunResult:
     # Whatever can be refused is refused before anything is written.
     begun = record.settings()
     if begun is not None:
-        _refuse_differences(place, begun, settings, "an unfinished run")
+        refuse_differences(place, begun, settings, "an unfinished run")
     info = inspect_model(config.model, needs_gate=config.scan.name != "none")
     tokenizer = load_tokenizer(config.model, info)
     settings["model.resolved_revision"] = info.revision
     if config.scan.name == "none":
         settings["model.resolved_dtype"] = weights_dtype(config.model)
         if begun is not None:
-            _refuse_differences(place, begun, settings, "an unfinished run")
+            refuse_differences(place, begun, settings, "an unfinished run")
         manifest = run_weights(config, place, record, begun, settings, info, tokenizer, console)
         _clear(record, console)
         return RunResult(manifest, already_complete=False)
@@ -83,8 +81,10 @@ def run(config: RunConfig, console: Console) -> RunResult:
         settings["model.resolved_dtype"] = facts.dtype
         settings["scan.resolved_tokens_per_batch"] = plan.settings.tokens_per_batch
         if begun is not None:
-            _refuse_differences(place, begun, settings, "an unfinished run")
-        texts = open_texts(config, facts, tokenizer) if begun is None else None
+            refuse_differences(place, begun, settings, "an unfinished run")
+        texts = None
+        if begun is None:
+            texts = open_texts(config, tokenizer, facts.d_vocab, facts.device)
 
         with sole_writer(place, record, begun, console) as guard:
             if texts is not None:
@@ -164,30 +164,3 @@ def _scan_facts(totals: Totals) -> dict[str, Any]:
             for name, (node, device) in totals.nodes.items()
         ],
     }
-
-
-def _files_of(config: RunConfig) -> dict[str, str]:
-    """Digests of the local files that the run reads, so that changed ones are not mixed in."""
-    digests: dict[str, str] = {}
-    scanned = config.scan.name != "none"
-    if scanned and config.corpus.source == "local" and config.corpus.path is not None:
-        path = Path(config.corpus.path).expanduser()
-        if path.exists():
-            digests["corpus.files"] = folder_digest(path)
-    folder = Path(config.model.name).expanduser()
-    if folder.is_dir():
-        digests["model.files"] = folder_digest(folder, (".safetensors", ".json"))
-    return digests
-
-
-def _refuse_differences(
-    place: Place, there: dict[str, Any], here: dict[str, Any], what: str
-) -> None:
-    # What a setting resolves to is known only once the model is looked at.
-    there = {key: value for key, value in there.items() if key in here or "resolved" not in key}
-    found = differences(there, here)
-    if found:
-        raise GatescopeError(
-            f"output={place}: {what} with other settings is there ({'; '.join(found)}); choose "
-            "another output, or delete that folder to start anew"
-        )

@@ -53,10 +53,10 @@ class Texts:
     units: Iterator[list[Any]]
 
 
-def open_texts(config: RunConfig, model: ModelFacts, tokenizer: Any) -> Texts:
-    """Open the corpus and read its first unit."""
-    corpus = open_corpus(config.corpus, tokenizer, model.d_vocab)
-    by_device = UNIT_TOKENS.get(model.device, UNIT_TOKENS["cpu"])
+def open_texts(config: RunConfig, tokenizer: Any, d_vocab: int, device: str = "cpu") -> Texts:
+    """Open the corpus of a model with these token ids, on such a device; reads its first unit."""
+    corpus = open_corpus(config.corpus, tokenizer, d_vocab)
+    by_device = UNIT_TOKENS.get(device, UNIT_TOKENS["cpu"])
     units = split_units(corpus, config.scan.unit_tokens or by_device)
     return Texts(corpus, chain([next(units)], units))
 

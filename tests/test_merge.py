@@ -60,7 +60,7 @@ def merged(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         settings = MergeSettings(_K, dedupe=True, act_fn=model.act_fns[1])
         with pytest.MonkeyPatch.context() as patch, TokenIndex(place, corpus) as tokens:
             group = _NEURONS_A_GROUP * len(COMBOS) * len(RANKINGS) * _K
-            patch.setattr(merge_module, "_ENTRIES_PER_GROUP", group)
+            patch.setattr(merge_module, "ENTRIES_PER_GROUP", group)
             snapshots = committed_snapshots(place)
             assert len(snapshots) == n_workers
             state = _SCAN.state(model, 1)

@@ -12,7 +12,7 @@ from pipeline.corpus.files import find_files, suffix_of
 from pipeline.corpus.json_rows import JsonFile, JsonLinesFile
 from pipeline.corpus.paragraphs import ParagraphFile
 from pipeline.corpus.source import Source
-from pipeline.corpus.stream import Corpus
+from pipeline.corpus.stream import IDS, Corpus
 from pipeline.corpus.tables import HubDataset, ParquetFile
 from pipeline.corpus.tokens import Tokenizer
 from pipeline.errors import GatescopeError
@@ -78,6 +78,17 @@ def open_corpus(
     else:
         raise GatescopeError(f"corpus.source={config.source} is none of demo, local, hub")
     return Corpus(config, tokenizer, d_vocab, sources, location)
+
+
+def has_token_ids(config: CorpusConfig) -> bool:
+    """Whether what `config` names, files or a data set, has a column of token ids.
+
+    Errors: GatescopeError as `open_corpus`.
+    """
+    if config.source == "hub":
+        return IDS in HubDataset(config).kinds(1)
+    _, files = find_files(str(config.path))
+    return IDS in _file_source(config, *files[0]).kinds(1)
 
 
 def _demo(config: CorpusConfig, texts: Iterable[DemoText] | None) -> tuple[list[Source], str]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from pipeline.errors import GatescopeError
 from pipeline.naming import COMBO_NAMES, COMBOS, HOOKS
 
 # GLUScope's name of each quantity, in the order of its own columns.
@@ -94,8 +95,10 @@ class Layout:
                 frequencies[match[1]] = name
             elif match[4] == "mean":
                 means[match[1], _QUANTITY_OF[match[3]]] = name
-            else:
+            elif _QUANTITY_OF[match[3]] in LISTED[match[1]]:
                 halves.setdefault((match[1], _QUANTITY_OF[match[3]]), {})[match[4]] = name
+            else:
+                unknown.append(name)
         # In the order of the rows of `examples`.
         order = sorted(halves, key=lambda key: (COMBO_NAMES.index(key[0]), key[1]))
         whole = [key for key in order if len(halves[key]) == 2]
@@ -106,6 +109,17 @@ class Layout:
             tuple(unknown),
             tuple(name for key in order if key not in whole for name in halves[key].values()),
         )
+
+    def refuse_others(self, name: str) -> None:
+        """Raise GatescopeError where these are not the columns of such a dataset."""
+        lacking = [combo for combo in COMBO_NAMES if combo not in self.frequencies]
+        if lacking:
+            there = ", ".join(self.unknown[:3])
+            raise GatescopeError(
+                f"{name}: has no column {frequency_column(lacking[0])}"
+                f"{f' (but {there} and others)' if there else ''}; give a GLUScope dataset of "
+                "neuron activations, a row a neuron"
+            )
 
     @property
     def rankings(self) -> tuple[str, ...]:

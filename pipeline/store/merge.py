@@ -34,10 +34,10 @@ from pipeline.store.snapshots import Snapshot, StoredLayer, open_layer
 # Entries (list, neuron, k) of a row group of `examples`, 4 MB of each column of windows. A reader
 # of a neuron passes over half the rows of its group, but every group of the file costs too, in time
 # and in the footer: with half as many entries DuckDB takes a seventh longer.
-_ENTRIES_PER_GROUP = 1 << 14
+ENTRIES_PER_GROUP = 1 << 14
 # Rows of a row group of `sign_stats`, whole neurons, so few that all of one are fetched in one
 # request.
-_STATS_PER_GROUP = 1 << 12
+STATS_PER_GROUP = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def merge_layer(
         parts[0].n_tokens,
         *(torch.cat([part[i] for part in parts], dim=-1) for i in range(1, len(_Totals._fields))),
     )
-    stats = row_groups(_sign_stats(layer, totals, flips), _STATS_PER_GROUP)
+    stats = row_groups(_sign_stats(layer, totals, flips), STATS_PER_GROUP)
     n_stats = write_table(place, layer_part("sign_stats", layer), SIGN_STATS, stats)
     return {"sign_stats": n_stats, "examples": examples}
 
@@ -139,7 +139,7 @@ def _example_groups(
     progress: Callable[[], object],
 ) -> Iterator[pa.Table]:
     """Merge some neurons at a time; their totals are put into `totals`."""
-    step = max(1, _ENTRIES_PER_GROUP // (state.n_lists * settings.k))
+    step = max(1, ENTRIES_PER_GROUP // (state.n_lists * settings.k))
     for start in range(0, state.n_neurons, step):
         progress()
         parts = (whole.neurons(start, start + step) for whole in stored)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _EXAMPLE: Final = "median_cosines_by_layer"
 # Layers of a summary before the middle ones are left out.
 _MOST_LAYERS: Final = 12
+# Columns that are named where many are null.
+_MOST_NAMES: Final = 4
 
 
 def render_summary(
@@ -63,6 +65,32 @@ def render_weights_summary(
     seconds = manifest["scan"]["wall_s"]
     made = f"{sum(model['n_neurons']):,} neurons; made in {seconds:.0f} s"
     return _summary(manifest, title, names[1:], cells, made)
+
+
+def render_import(manifest: Mapping[str, Any]) -> RenderableType:
+    """What `gatescope import` ends with: what there is now, and what is missing."""
+    imported, corpus = manifest["imported"], manifest["corpus"]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    rows = {
+        "source": imported["source"],
+        "neurons": f"{sum(manifest['model']['n_neurons']):,} in {len(manifest['model']['layers'])} "
+        "layers",
+        "examples": f"{imported['n_entries']:,} entries of lists",
+    }
+    if imported["n_filled"] is not None:
+        rows["examples"] += f", {imported['n_filled']:,} of them with position and window"
+    if corpus["n_tokens"] is not None:
+        rows["corpus"] = f"{corpus['n_examples']:,} examples, {corpus['n_tokens']:,} tokens"
+    rows["made"] = f"in {manifest['scan']['wall_s']:.0f} s"
+    for name, text in rows.items():
+        table.add_row(Text(name, style="bold"), Text(visible(text)))
+    for lacking in manifest["missing"]:
+        names = lacking["columns"] or []
+        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+        columns = f": {', '.join(names[:_MOST_NAMES])}{more}" if names else ""
+        told = Text(visible(f"{lacking['table']}{columns} ({lacking['why']})"))
+        table.add_row(Text("missing", style="bold"), told)
+    return table
 
 
 def _percent(share: float | None) -> str:
