@@ -338,10 +338,10 @@ def _write(path: Path, rows: Rows, schema: pa.Schema) -> None:
             writer.write_table(pa.Table.from_pylist(group_rows, schema=schema))
 
 
-def rewrite(path: Path, change: Any) -> None:
+def rewrite(path: Path, change: Any, row_group_size: int = 1 << 20) -> None:
     """Replace a part file by `change` of its table, and its size in the manifest."""
     table = change(pq.ParquetFile(path).read())
-    pq.write_table(table, path, row_group_size=1 << 20)
+    pq.write_table(table, path, row_group_size=row_group_size)
     folder = next(above for above in path.parents if (above / "manifest.json").exists())
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
     for file in manifest["files"][path.relative_to(folder).parts[0]]:

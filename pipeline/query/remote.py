@@ -54,10 +54,6 @@ class RemoteFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no ty
         """The listing of the other filesystem."""
         return self._filesystem.ls(path, detail=detail, **kwargs)
 
-    def glob(self, path: str, **kwargs: Any) -> Any:
-        """The other filesystem's."""
-        return self._filesystem.glob(path, **kwargs)
-
     def modified(self, path: str) -> datetime:
         """The same time for all files, as they do not change."""
         return _WRITTEN
