@@ -17,6 +17,7 @@
 -- column: n_lists | lists that either has, of the rankings that both have
 -- column: list_overlap | mean share of a list's examples that are in the other's too
 -- column: same_lists | share of the lists with the same examples, in whatever order
+-- column: same_but_for_ties | ... or with others whose score is within 1e-4 of the list's last
 -- column: max_score_difference | largest difference of scores at a rank, as a share of the larger
 with others as (
     select o.model, r.model as reference
@@ -128,6 +129,20 @@ matched as (
         combo,
         least(len(ids), len(reference_ids)) as n,
         len(list_intersect(ids[:n], reference_ids[:n])) as n_shared,
+        len(
+            list_filter(
+                list_zip(ids[:n], scores[:n]),
+                lambda e:
+                    not list_contains(reference_ids, e[1])
+                    and e[2] > 1.0001 * reference_scores[n]
+            )
+        )
+        + len(
+            list_filter(
+                list_zip(reference_ids[:n], reference_scores[:n]),
+                lambda e: not list_contains(ids, e[1]) and e[2] > 1.0001 * scores[n]
+            )
+        ) as n_not_tied,
         list_max(
             list_transform(
                 list_zip(scores[:n], reference_scores[:n]),
@@ -145,6 +160,7 @@ agreement as (
         count(*) as n_lists,
         avg(if(n = 0, 0, n_shared / n)) as list_overlap,
         count_if(n > 0 and n_shared = n) / count(*) as same_lists,
+        count_if(n > 0 and n_not_tied = 0) / count(*) as same_but_for_ties,
         max(score_difference) as max_score_difference
     from matched
     group by model, layer, combo
@@ -165,6 +181,7 @@ select
     coalesce(o.n_lists, 0) as n_lists,
     o.list_overlap,
     o.same_lists,
+    o.same_but_for_ties,
     o.max_score_difference
 from differences as d
 inner join models as m on d.model = m.model

@@ -43,6 +43,12 @@ def _lists(made: Synthetic, rankings: set[str]) -> dict[tuple, list[dict[str, An
     return lists
 
 
+def _not_tied(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The entries that the other list lacks and that do not tie with its last."""
+    there, last = {row["example_id"] for row in other}, other[-1]["score"]
+    return [row for row in one if row["example_id"] not in there and row["score"] > 1.0001 * last]
+
+
 def test_itself(pair: tuple[Synthetic, Synthetic]) -> None:
     rows = _compared(pair[0], pair[0])
     assert len(rows) == 4 * len(pair[0].shape.layers)
@@ -50,7 +56,7 @@ def test_itself(pair: tuple[Synthetic, Synthetic]) -> None:
         assert row["max_frequency_difference"] == row["mean_frequency_difference"] == 0
         assert {row[f"max_{name}_difference"] for name in _MEANS} <= {0, None}
         if row["n_lists"]:
-            assert (row["list_overlap"], row["same_lists"]) == (1, 1)
+            assert (row["list_overlap"], row["same_lists"], row["same_but_for_ties"]) == (1, 1, 1)
             assert row["max_score_difference"] == 0
 
 
@@ -84,17 +90,19 @@ def test_another_measurement(pair: tuple[Synthetic, Synthetic], ranking: str | N
             for key in lists[0].keys() | lists[1].keys()
             if (key[0], key[2]) == (row["layer"], row["combo"])
         ]
-        overlaps, scores = [], []
+        overlaps, scores, untied = [], [], []
         for key in of_lists:
             a, b = (of.get(key, []) for of in lists)
             n = min(len(a), len(b))
             shared = {r["example_id"] for r in a[:n]} & {r["example_id"] for r in b[:n]}
             overlaps.append(len(shared) / n if n else 0)
+            untied.append(n > 0 and not _not_tied(a[:n], b[:n]) and not _not_tied(b[:n], a[:n]))
             scores += [_relative(x["score"], y["score"]) for x, y in zip(a, b, strict=False)]
         assert row["n_lists"] == len(of_lists)
         if of_lists:
             assert row["list_overlap"] == pytest.approx(np.mean(overlaps))
             assert row["same_lists"] == pytest.approx(np.mean([o == 1 for o in overlaps]))
+            assert row["same_but_for_ties"] == pytest.approx(np.mean(untied))
         assert row["max_score_difference"] == (pytest.approx(max(scores)) if scores else None)
         n_unequal += row["max_frequency_difference"] > 0
     assert n_unequal > 0
@@ -121,3 +129,24 @@ def test_a_list_that_only_one_has(pair: tuple[Synthetic, Synthetic]) -> None:
     for row in after:
         overlaps[row["layer"]] += [row["list_overlap"]] if row["n_lists"] else []
     assert {layer for layer, shares in overlaps.items() if min(shares) < 1} == {0}
+
+
+def test_ties_at_the_end_of_a_list(pair: tuple[Synthetic, Synthetic]) -> None:
+    """Which of two examples with the same score is kept is chance."""
+    first = pair[0]
+    whole = first.path.with_name("whole")
+    shutil.copytree(first.path, whole)
+
+    def another_last(examples: pa.Table) -> pa.Table:
+        rows = examples.to_pylist()
+        for row, after in zip(rows, [*rows[1:], {"rank": 0}], strict=True):
+            if after["rank"] == 0:
+                row["example_id"] += 10**6
+        return pa.Table.from_pylist(rows, schema=examples.schema)
+
+    for layer in first.shape.layers:
+        rewrite(first.path / f"examples/layer={layer}/part-0.parquet", another_last)
+    with open_dataset([whole, first.path]) as datasets:
+        rows = rows_of(datasets, "compare_datasets")
+    assert {row["same_lists"] for row in rows if row["n_lists"]} == {0}
+    assert {row["same_but_for_ties"] for row in rows if row["n_lists"]} == {1}
