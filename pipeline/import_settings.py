@@ -1,25 +1,20 @@
-"""What an import is told, as a configuration; and what its manifest says was not there."""
+"""What an import is told, as a configuration."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pipeline.config import CorpusConfig, ModelConfig, RunConfig, choices, compose_config
 from pipeline.corpus import has_token_ids
 from pipeline.errors import GatescopeError
 from pipeline.hub.gluscope import Layout
-from pipeline.naming import COMBO_NAMES, HUB_ID, QUANTITIES, RANKINGS
-from pipeline.schema import LAYERS, NEURONS
+from pipeline.naming import HUB_ID, RANKINGS
 
-_UNKNOWN: Final = "unknown"
-NO_CORPUS: Final = "imported without --corpus"
-NO_MODEL: Final = "imported without --model"
-_COUNTS: Final = ["n_tokens", "n_zero", "count"]
-_VALUES: Final = ["gate_value", "in_value", "post_value"]
-_WINDOW: Final = ["position", "peak_token", "window_start", "token_ids", "gate", "in"]
+# What a model or a corpus is called that is not given.
+UNKNOWN: Final = "unknown"
 
 
 def import_config(
@@ -60,9 +55,9 @@ def import_config(
     config = replace(config, scan=replace(scan, rankings=rankings))
     if corpus is None:
         lengths = CorpusConfig(max_length=config.corpus.max_length)
-        config = replace(config, corpus=replace(lengths, name=_UNKNOWN, source="local"))
+        config = replace(config, corpus=replace(lengths, name=UNKNOWN, source="local"))
     if model is None:
-        name = _named(overrides) or _UNKNOWN
+        name = _named(overrides) or UNKNOWN
         config = replace(config, model=ModelConfig(name=name, layers=config.model.layers))
     return config
 
@@ -97,50 +92,3 @@ def _corpus_words(place: str) -> list[str]:
     kind = "tokenized" if has_token_ids(probed) else "local"
     words = [f"corpus={kind}", f"corpus.source={source}", f"corpus.path={path}"]
     return words + ([f"corpus.revision={revision}"] if revision else [])
-
-
-def lacking(
-    layout: Layout, *, corpus: bool, model: bool, n_entries: int, n_filled: int | None
-) -> list[dict[str, Any]]:
-    """The manifest's `missing`: what the source does not tell, and what was not given."""
-    found: list[dict[str, Any]] = []
-
-    def lacks(table: str, columns: Sequence[str] | None, why: str) -> None:
-        found.append({"table": table, "columns": columns and list(columns), "why": why})
-
-    if not corpus:
-        lacks("sign_stats", _COUNTS, NO_CORPUS)
-    for quantity in QUANTITIES:
-        combos = [c for c in COMBO_NAMES if (c, quantity) not in layout.means]
-        if combos:
-            of = "" if len(combos) == len(COMBO_NAMES) else f" of {', '.join(combos)}"
-            lacks("sign_stats", [f"mean_{quantity}"], f"the source has none{of}")
-    if not layout.lists:
-        lacks("examples", None, "the source has no lists")
-    else:
-        absent = [
-            f"{combo} by {ranking}"
-            for combo in COMBO_NAMES
-            for ranking in ("post", "in", "gate")
-            if (combo, ranking) not in layout.lists
-        ]
-        if absent:
-            lacks("examples", [], f"the source has no lists of {', '.join(absent)}")
-        if not model:
-            lacks("examples", [*_VALUES, *_WINDOW], NO_MODEL)
-        elif n_filled is not None and n_filled < n_entries:
-            lacks(
-                "examples",
-                [*_VALUES, *_WINDOW],
-                f"{n_entries - n_filled:,} of {n_entries:,} entries do not have the published "
-                "score in this model",
-            )
-    if not model:
-        lacks("neurons", NEURONS.names[2:], NO_MODEL)
-        lacks("layers", LAYERS.names[2:], NO_MODEL)
-    if not corpus:
-        lacks("corpus", None, NO_CORPUS)
-    if not model:
-        lacks("vocab", None, NO_MODEL)
-        lacks("weight_tokens", None, NO_MODEL)
-    return found

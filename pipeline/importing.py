@@ -8,64 +8,31 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any, Final
 
 from rich.console import Console
 
-from pipeline.config import RunConfig, scan_settings, to_dict
+from pipeline.config import scan_settings
 from pipeline.console import results, say, say_next
 from pipeline.errors import GatescopeError, Interrupted
 from pipeline.frame import conclude, files_of, refuse_differences, sole_writer, total_rows
 from pipeline.hub.gluscope import Layout
-from pipeline.hub.gluscope_checks import Bounds, check_rows, counts_of
-from pipeline.import_settings import import_config, lacking
-from pipeline.provenance import provenance
+from pipeline.import_manifest import import_manifest
+from pipeline.import_settings import import_config
+from pipeline.import_task import Import
 from pipeline.query.source import dataset_url
 from pipeline.stages import make_corpus, note, open_texts, told_to_leave
 from pipeline.store import WORK, CorpusIndex, EventLog, Place, RunRecord, only_writer, read_manifest
-from pipeline.store.partial_tables import (
-    Counts,
-    write_bare_weights,
-    write_published_examples,
-    write_published_stats,
-)
-from pipeline.store.published import Published, open_published
-from pipeline.store.published_layers import Columns, Neurons, find_neurons, whole_layers
+from pipeline.store.partial_tables import write_bare_weights, write_published_examples
+from pipeline.store.published import open_published
+from pipeline.store.published_layers import find_neurons
 from pipeline.view.progress import progress
 from pipeline.view.summary import render_import
 
-_FORMAT: Final = "gluscope"
 # Token ids are not checked where there is no model to say which there are.
 _ANY_TOKEN: Final = 2**31 - 1
-
-
-@dataclass(frozen=True)
-class Import:
-    """An import that may begin: what it reads, how, and where to."""
-
-    name: str
-    source: Published
-    layout: Layout
-    neurons: Neurons
-    config: RunConfig
-    place: Place
-    record: RunRecord
-    settings: dict[str, Any]
-    has_corpus: bool
-
-    @property
-    def columns(self) -> Columns:
-        """Where to find what in the source."""
-        layout = self.layout
-        return Columns(layout.frequencies, layout.means, layout.lists, self.config.scan.k)
-
-    @property
-    def lists(self) -> tuple[tuple[str, str], ...]:
-        """(combination, ranking) of each list, in the order of their rows."""
-        return tuple(self.layout.lists)
 
 
 def import_dataset(
@@ -93,7 +60,7 @@ def import_dataset(
             names = (*task.layout.unknown, *task.layout.odd)
             note(console, f"columns that say nothing here are left out: {', '.join(names)}")
         with told_to_leave() as leave:
-            made = _make(task, model is not None, leave, console)
+            made = _make(task, leave, console)
         _clear(task, console)
     _tell(task, manifest or made, manifest is not None)
 
@@ -125,12 +92,11 @@ def _prepared(
         RunRecord(place),
         settings,
         corpus is not None,
+        model is not None,
     )
 
 
-def _make(
-    task: Import, has_model: bool, leave: threading.Event, console: Console
-) -> dict[str, Any]:
+def _make(task: Import, leave: threading.Event, console: Console) -> dict[str, Any]:
     """Write the dataset, or go on with it after the layers that are whole; gives the manifest."""
     started = time.monotonic()
     begun = task.record.settings()
@@ -138,11 +104,11 @@ def _make(
         refuse_differences(task.place, begun, task.settings, "an unfinished run")
     with ExitStack() as stack:
         filler = None
-        if has_model:
+        if task.has_model:
             # Here and not above: it loads what only a model needs.
             from pipeline.filling import open_filler
 
-            filler = stack.enter_context(open_filler(task.config, task.neurons.sizes, console))
+            filler = open_filler(task.config, task.neurons.sizes, console)
         guard = stack.enter_context(sole_writer(task.place, task.record, begun, console))
         # One that was told otherwise has nothing to go on with.
         resumed = begun == task.settings
@@ -164,9 +130,11 @@ def _make(
                 n_rows, n_filled = filler.write(task, texts, events, leave, console)
         finally:
             events.flush()
-        manifest = _manifest(task, texts, n_rows, n_filled, time.monotonic() - started)
-        if filler is not None:
-            manifest["model"] = filler.described()
+        if texts is not None:
+            n_rows = {"corpus": texts.n_examples, **n_rows}
+        model = None if filler is None else filler.described()
+        wall_s = time.monotonic() - started
+        manifest = import_manifest(task, texts, model, n_rows, n_filled, wall_s)
         conclude(task.place, task.record, events, guard, manifest)
     return manifest
 
@@ -202,21 +170,6 @@ def _texts(
     return index
 
 
-def bounds(task: Import, texts: CorpusIndex | None) -> Bounds:
-    """What entries of the source may be."""
-    return Bounds(task.config.scan.k, None if texts is None else texts.n_examples)
-
-
-def counts(task: Import, layer: int, frequency: Any, texts: CorpusIndex | None) -> Counts | None:
-    """A layer's counts, where the corpus tells of how many tokens its frequencies are."""
-    if texts is None:
-        return None
-    # Position 0 of each example is not counted where it is skipped.
-    n_tokens = texts.n_tokens - texts.n_examples * task.config.scan.skip_bos
-    count, n_zero = counts_of(layer, frequency, n_tokens, task.config.corpus.name)
-    return Counts(n_tokens, n_zero, count)
-
-
 def _write_layers(
     task: Import,
     texts: CorpusIndex | None,
@@ -233,98 +186,25 @@ def _write_layers(
     }
     sizes = task.neurons.sizes
     done = sum(sizes[layer] for layer in written)
-    allowed = bounds(task, texts)
     with (
         task.place.scratch() as scratch,
         progress(console, "Importing", "neurons", sum(sizes.values()), done) as advance,
     ):
-        skipped = task.neurons.others | frozenset(written)
-        layers = whole_layers(
-            task.source,
-            task.neurons,
-            task.columns,
-            skipped,
-            scratch,
-            lambda rows: check_rows(rows, task.layout, allowed),
-        )
-        for published in layers:
+        for published in task.layers(texts, frozenset(written), scratch):
             if leave.is_set():
                 raise Interrupted
             layer = published.layer
-            counted = counts(task, layer, published.frequency, texts)
             n_rows = write_bare_weights(task.place, layer, sizes[layer])
-            n_rows["sign_stats"] = write_published_stats(task.place, published, counted)
+            n_rows["sign_stats"] = task.write_stats(published, texts)
             if task.lists:
                 n_rows["examples"] = write_published_examples(
-                    task.place, published, task.lists, None, None
+                    task.place, layer, published.values, published.indices, task.lists
                 )
             written[layer] = n_rows
             task.record.keep_layer(layer, n_rows)
             events.write("layer_written", layer=layer)
             advance(sizes[layer])
     return total_rows(written)
-
-
-def _manifest(
-    task: Import,
-    texts: CorpusIndex | None,
-    n_rows: Mapping[str, int],
-    n_filled: int | None,
-    wall_s: float,
-) -> dict[str, Any]:
-    config, layout = task.config, task.layout
-    layers = list(task.neurons.sizes)
-    n_entries = n_rows.get("examples", 0)
-    of_corpus: dict[str, Any] = {"n_examples": None, "n_tokens": None, "fingerprint": None}
-    if texts is not None:
-        n_rows = {"corpus": texts.n_examples, **n_rows}
-        of_corpus = {
-            "n_examples": texts.n_examples,
-            "n_tokens": texts.n_tokens,
-            "fingerprint": texts.fingerprint,
-            **texts.facts,
-        }
-    named = config.model.name
-    return {
-        "model": {
-            "name": named if named != "unknown" else None,
-            "revision": None,
-            "architecture": None,
-            "act_fn": None,
-            "gated": True,
-            "dtype": None,
-            "device": None,
-            "attention": None,
-            "n_layers": max(task.neurons.all_layers) + 1,
-            "layers": layers,
-            "n_neurons": list(task.neurons.sizes.values()),
-            "d_model": None,
-            "d_vocab": None,
-            "tokenizer_sha256": None,
-        },
-        "config": to_dict(config),
-        "settings": task.settings,
-        "corpus": {"name": config.corpus.name if task.has_corpus else None, **of_corpus},
-        "scan": {"wall_s": wall_s},
-        "tables": dict(n_rows),
-        "imported": {
-            "format": _FORMAT,
-            "source": task.name,
-            "files": task.source.digests,
-            "n_entries": n_entries,
-            "n_filled": n_filled,
-            "act_lists": "act" in layout.rankings,
-            "lists": [f"{combo} {ranking}" for combo, ranking in task.lists],
-        },
-        "missing": lacking(
-            layout,
-            corpus=task.has_corpus,
-            model=n_filled is not None,
-            n_entries=n_entries,
-            n_filled=n_filled,
-        ),
-        **provenance(),
-    }
 
 
 def _clear(task: Import, console: Console) -> None:

@@ -34,13 +34,14 @@ class Counts:
 
 @dataclass(frozen=True)
 class Found:
-    """Where the model has the entries of some neurons; `position` is -1 where it has not.
+    """Where the model has the entries of lists; `position` is -1 where it has not.
 
-    Windows run from `before` positions before the peak; what lies beyond a text is not read. All
-    values are signed as published, `act` too.
+    Of each row of the table `place` says which of the entries it is. Windows begin `before`
+    positions before the peak; what lies beyond a text is not read.
     """
 
     before: int
+    place: Int64[np.ndarray, " row"]
     position: Int32[np.ndarray, " entry"]
     gate: Float32[np.ndarray, "entry window"]
     in_: Float32[np.ndarray, "entry window"]
@@ -81,39 +82,43 @@ def write_published_stats(place: Place, published: PublishedLayer, counts: Count
 
 def write_published_examples(
     place: Place,
-    published: PublishedLayer,
+    layer: int,
+    values: Float32[np.ndarray, "neuron list k"],
+    indices: Int64[np.ndarray, "neuron list k"],
     lists: Sequence[tuple[str, str]],
-    found: Found | None,
-    tokens: TokenIndex | None,
+    found: Found | None = None,
+    tokens: TokenIndex | None = None,
 ) -> int:
     """A layer's `examples`, whose lists are (combination, ranking); gives its rows.
 
-    `found` has the entries in the order of the rows, and `tokens` the corpus for it.
+    A value of 0 is no entry. With what was `found` goes the corpus that it was found in.
     """
-    groups = _groups(published, lists, found, tokens)
-    return write_table(place, layer_part("examples", published.layer), EXAMPLES, groups)
+    groups = _groups(layer, values, indices, lists, found, tokens)
+    return write_table(place, layer_part("examples", layer), EXAMPLES, groups)
 
 
 def _groups(
-    published: PublishedLayer,
+    layer: int,
+    values: Float32[np.ndarray, "neuron list k"],
+    indices: Int64[np.ndarray, "neuron list k"],
     lists: Sequence[tuple[str, str]],
     found: Found | None,
     tokens: TokenIndex | None,
 ) -> Iterator[pa.Table]:
-    n_neurons, n_lists, k = published.values.shape
+    n_neurons, n_lists, k = values.shape
     step = max(1, ENTRIES_PER_GROUP // (n_lists * k))
     n_before = 0
     for start in range(0, n_neurons, step):
-        values = published.values[start : start + step]
-        neuron, row, rank = np.nonzero(values)
+        inside = slice(start, start + step)
+        neuron, row, rank = np.nonzero(values[inside])
         entries = slice(n_before, n_before + len(neuron))
         n_before = entries.stop
-        value = values[neuron, row, rank]
-        example_id = published.indices[start : start + step][neuron, row, rank]
+        value = values[inside][neuron, row, rank]
+        example_id = indices[inside][neuron, row, rank]
         ranking = np.array([name for _, name in lists])[row]
         signs = [COMBOS[COMBO_NAMES.index(combo)] for combo, _ in lists]
         columns: dict[str, Any] = {
-            "layer": np.full(len(neuron), published.layer),
+            "layer": np.full(len(neuron), layer),
             "neuron": neuron + start,
             "gate_sign": np.array([combo.gate_sign for combo in signs])[row],
             "in_sign": np.array([combo.in_sign for combo in signs])[row],
@@ -133,8 +138,9 @@ def _groups(
 def _part(found: Found | None, entries: slice) -> Found | None:
     if found is None:
         return None
+    place = found.place[entries]
     arrays = (found.position, found.gate, found.in_, found.post)
-    return Found(found.before, *(np.asarray(array[entries]) for array in arrays))
+    return Found(found.before, place, *(np.asarray(array[place]) for array in arrays))
 
 
 def _peaks(
