@@ -157,7 +157,7 @@ def serve(options: argparse.Namespace, console: Console) -> int:
 
 def verify(options: argparse.Namespace, console: Console) -> int:
     """`gatescope verify`: a line for each invariant; gives 1 where any is violated."""
-    from pipeline.query import check_invariants, check_rerun, open_dataset
+    from pipeline.query import check_invariants, check_rerun, open_dataset, refuse_rerun
     from pipeline.view.summary import render_check
 
     if options.rerun < 0:
@@ -165,10 +165,8 @@ def verify(options: argparse.Namespace, console: Console) -> int:
     out = results()
     n_failed = 0
     with open_dataset(options.dataset) as dataset:
-        if options.rerun and "examples" in dataset.source.absent:
-            raise GatescopeError(
-                f"verify: {options.dataset} has no examples to run again; leave --rerun out"
-            )
+        if options.rerun:
+            refuse_rerun(dataset)
         for check in (*check_invariants(dataset), _pages(dataset)):
             out.print(render_check(check))
             n_failed += not check.ok

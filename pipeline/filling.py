@@ -36,7 +36,7 @@ from pipeline.model import (
     tokenizer_hash,
 )
 from pipeline.naming import COMBO_NAMES, COMBOS, QUANTITIES
-from pipeline.query.rerun import TOLERANCE
+from pipeline.query.rules.rule import TOLERANCE
 from pipeline.reduce.peaks import Wanted, find_peaks
 from pipeline.scan.batches import MOST_TOKENS, length_sorted_batches
 from pipeline.stages import make_vocab

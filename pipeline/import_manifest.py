@@ -1,4 +1,4 @@
-"""What the manifest of an import says: of the model, the corpus, the source, and what is missing."""
+"""What the manifest of an import says: model, corpus, source, and what is missing."""
 
 from __future__ import annotations
 

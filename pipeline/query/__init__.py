@@ -11,7 +11,7 @@ from pipeline.query.named import Query, load_queries
 from pipeline.query.neuron import Neuron
 from pipeline.query.opening import open_dataset
 from pipeline.query.output import RESULT_FORMATS, fetch, write_result
-from pipeline.query.rerun import Activations, Forward, check_rerun
+from pipeline.query.rerun import Activations, Forward, check_rerun, refuse_rerun
 from pipeline.query.several import Datasets
 from pipeline.query.words import sorted_words
 
@@ -29,6 +29,7 @@ __all__ = [
     "fetch",
     "load_queries",
     "open_dataset",
+    "refuse_rerun",
     "sorted_words",
     "write_result",
 ]

@@ -9,13 +9,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from pipeline.errors import GatescopeError
 from pipeline.query.dataset import Dataset
 from pipeline.query.invariants import Check
-
-# Rounding of one forward against another with other batch shapes, relative to the example's
-# largest activation of the neuron.
-TOLERANCE: Final = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
-
+from pipeline.query.rules.rule import TOLERANCE, Lacks
 
 # Violations that are spelled out.
 _SHOWN: Final = 5
@@ -38,11 +35,15 @@ def check_rerun(dataset: Dataset, n_rows: int, forward: Forward, seed: int = 0) 
 
     Each row's window must hold the fresh gate and in, whose signs at the peak must be the
     combination's; and its score must be the largest of its example in that combination (of
-    `random`, whose scores are no activations, only the window and the signs are compared).
+    `random`, whose scores are no activations, and of `act` only window and signs are compared).
     """
+    refuse_rerun(dataset)
     rows = _sample(dataset, n_rows, seed)
     skip = 1 if dataset.manifest["config"]["scan"]["skip_bos"] else 0
     tolerance = TOLERANCE[dataset.manifest["model"]["dtype"]]
+    if dataset.manifest.get("imported"):
+        # A published score is within that of one forward, and this is another.
+        tolerance *= 2
     by_example: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         by_example[row["example_id"]].append(row)
@@ -63,12 +64,33 @@ def check_rerun(dataset: Dataset, n_rows: int, forward: Forward, seed: int = 0) 
     )
 
 
+def refuse_rerun(dataset: Dataset) -> None:
+    """Raise GatescopeError where a dataset has nothing that a fresh forward could be compared with.
+
+    Not every row of an import has its position, but some do.
+    """
+    lacks = Lacks.of(dataset.manifest)
+    name = dataset.source.name
+    imported = dataset.manifest.get("imported") or {}
+    unfilled = "n_filled" in imported and not imported["n_filled"]
+    if "examples" in dataset.source.absent:
+        why = "no examples"
+    elif lacks.table("corpus"):
+        why = "no texts"
+    elif unfilled:
+        why = "no positions of its examples, which need --model when it is imported,"
+    else:
+        return
+    raise GatescopeError(f"verify: {name} has {why} to run again; leave --rerun out")
+
+
 def _sample(dataset: Dataset, n_rows: int, seed: int) -> list[dict[str, Any]]:
     # Ordered by a hash, so that the same seed draws the same rows whatever the threads.
     relation = dataset.sql(
         """
         with drawn as (
             select * from examples
+            where "position" is not null
             order by hash(layer, neuron, combo, ranking, "rank", $seed) limit $n_rows
         )
         select drawn.*, neurons.flipped, corpus.input_ids
@@ -112,7 +134,7 @@ def _difference(row: dict[str, Any], fresh: Activations, skip: int, tolerance: f
         # Within rounding of 0 another forward may have the other sign.
         if value[position] * wanted < -tolerance * max(1e-6, _largest(value)):
             return f"{name} at the peak is {value[position]:.3g}, of the other sign"
-    if row["ranking"] == "random":
+    if row["ranking"] in ("random", "act"):
         return None
     quantity = np.abs({"gate": gate, "in": in_, "post": post}[row["ranking"]])
     inside = (np.sign(gate) == row["gate_sign"]) & (np.sign(in_) == row["in_sign"])

@@ -39,6 +39,7 @@ def stored_order(facts: Facts) -> Population:
             "examples": f"((neuron::bigint * {len(COMBO_NAMES)} + {combo}) * {len(rankings)} "
             f'+ {_place("ranking", rankings)}) * {facts.scan.k} + "rank"',
         }
+    keys = {table: key for table, key in keys.items() if table in facts.tables}
     source = " union all ".join(
         f"select '{table}' as table_name, {{layer}} as layer, neuron, {key} as place, lag(place) "
         "over (partition by filename order by file_row_number) as place_before "
@@ -60,6 +61,9 @@ def _place(column: str, names: tuple[str, ...]) -> str:
 
 def texts(facts: ScanFacts) -> list[Population]:
     """The corpus."""
+    known = "list_min(input_ids) >= 0"
+    if not facts.lacks.table("vocab"):
+        known += " and list_max(input_ids) <= last_id"
     corpus = Population(
         "corpus",
         "select example_id, n_tokens, input_ids, (select max(token_id) from vocab) as last_id "
@@ -72,11 +76,7 @@ def texts(facts: ScanFacts) -> list[Population]:
                 f"an example has 1 to corpus.max_length = {facts.max_length} tokens",
                 f"n_tokens between 1 and {facts.max_length}",
             ),
-            Rule(
-                "input_ids",
-                "input_ids are in vocab",
-                "list_min(input_ids) >= 0 and list_max(input_ids) <= last_id",
-            ),
+            Rule("input_ids", "input_ids are in vocab", known),
         ),
         by_layer=False,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pipeline.query.rules.rule import Facts, Population, Rule
+from pipeline.query.rules.rule import Facts, Population, Rule, all_null
 from pipeline.schema import CLASS_COLUMNS, COSINES
 
 # The columns of a layer's quartiles, and the share of the neurons below each.
@@ -33,12 +33,25 @@ def layers(facts: Facts) -> Population:
             group by layer
         ) as n on l.layer = n.found_layer
     """
+    label = "'layer ' || coalesce(layer, found_layer)"
+    if lacking := facts.lacks.columns("layers"):
+        # Without a model.
+        return Population(
+            "layers",
+            source,
+            label,
+            (
+                Rule("neurons", "n_neurons counts the layer's neurons", "n_neurons = found"),
+                Rule("missing", "what is missing is null", all_null(lacking)),
+            ),
+            by_layer=False,
+        )
     counted = " and ".join(f"{column} = found_{column}" for column in CLASS_COLUMNS.values())
     total = " + ".join(CLASS_COLUMNS.values())
     return Population(
         "layers",
         source,
-        "'layer ' || coalesce(layer, found_layer)",
+        label,
         (
             Rule(
                 "neurons",
