@@ -214,6 +214,10 @@ def test_names() -> None:
     places = ["/a/demo", "/b/demo", "/c/demo-2", "s3://bucket/x/", "hf://datasets/org/name@v1.0"]
     names = ["demo", "demo-2", "demo-2-2", "x", "name-v1.0"]
     assert dataset_names(places) == names
+    hub = "https://hub.example/datasets/org/name/resolve"
+    places = [f"{hub}/main/", f"{hub}/refs%2Fpr%2F1/", "hf://datasets/org/name@refs/pr/1"]
+    names = ["name", "name-refs-pr-1", "name-refs-pr-1-2", "datasets"]
+    assert dataset_names([*places, "https://host.example/datasets/"]) == names
     assert dataset_names(["/", "/..", "/a/.hidden", "/日本", "/" + "x" * 300]) == [
         "dataset",
         "dataset-2",
@@ -555,6 +559,7 @@ def test_export(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     odd = make_dataset(tmp_path / "a b#<日>")
     out = tmp_path / "www/viewer"
     places = [str(folder), str(odd), "org/name", "org/name@v1/x", "https://host.example/data/x"]
+    places.append("hf://datasets/org/name@refs%2Fpr%2F1")
     assert main(["serve", *places, "--export", str(out)]) == 0
     assert json.loads((out / "datasets.json").read_text()) == [
         {"name": "demo", "url": "../../demo/", "live": False},
@@ -565,11 +570,16 @@ def test_export(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
             "live": False,
         },
         {
-            "name": "x",
+            "name": "name-v1-x",
             "url": "https://huggingface.co/datasets/org/name/resolve/v1%2Fx/",
             "live": False,
         },
-        {"name": "x-2", "url": "https://host.example/data/x/", "live": False},
+        {"name": "x", "url": "https://host.example/data/x/", "live": False},
+        {
+            "name": "name-refs-pr-1",
+            "url": "https://huggingface.co/datasets/org/name/resolve/refs%2Fpr%2F1/",
+            "live": False,
+        },
     ]
     files = {p.relative_to(SITE) for p in SITE.rglob("*") if p.is_file()}
     copied = {p.relative_to(out) for p in out.rglob("*") if p.is_file()}

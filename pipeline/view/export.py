@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from pipeline.errors import GatescopeError
 from pipeline.query.source import dataset_url, find_source
@@ -55,7 +55,7 @@ def _browser_url(place: str, folder: Path) -> str:
     url = dataset_url(place)
     hub = _OF_HUB.fullmatch(url)
     if hub is not None:
-        revision = quote(hub[2] or "main", safe="")
+        revision = quote(unquote(hub[2] or "main"), safe="")
         return f"https://huggingface.co/datasets/{hub[1]}/resolve/{revision}/"
     if url.startswith(("https://", "http://")):
         return url.rstrip("/") + "/"

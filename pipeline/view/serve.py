@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote
 
 import fsspec
 from starlette.applications import Starlette
@@ -46,6 +47,10 @@ _OF_SITE: Final = "no-cache"
 _CARD: Final = "README.md"
 _OWN_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
 _LONGEST_NAME: Final = 80
+# A dataset on the Hub, or on a host that is one; the name is followed by a revision.
+_OF_HUB: Final = re.compile(
+    r"(?:hf://datasets/|https?://.+/datasets/)(?:[^/@]+/)?([^/@]+)(?:(?:@|/resolve/)(.+?))?/?"
+)
 
 
 @dataclass(frozen=True)
@@ -97,11 +102,12 @@ def viewer_app(datasets: Sequence[ServedDataset], host: str, site: Path = SITE) 
 def dataset_names(roots: Sequence[str]) -> list[str]:
     """A name for each dataset by the place of its files: its last part, as an address can hold it.
 
-    No two are the same: `demo`, `demo-2`.
+    On the Hub the name there, with the revision where one is named. No two are the same: `demo`,
+    `demo-2`.
     """
     names: list[str] = []
     for root in roots:
-        last = os.path.normpath(root).rpartition("/")[2]
+        last = _hub_name(root) or os.path.normpath(root).rpartition("/")[2]
         safe = re.sub(r"[^A-Za-z0-9._-]+", "-", last)[:_LONGEST_NAME].strip("-.") or "dataset"
         name, n = safe, 1
         while name in names:
@@ -109,6 +115,14 @@ def dataset_names(roots: Sequence[str]) -> list[str]:
             name = f"{safe}-{n}"
         names.append(name)
     return names
+
+
+def _hub_name(root: str) -> str | None:
+    match = _OF_HUB.fullmatch(root)
+    if match is None:
+        return None
+    revision = unquote(match[2] or "main")
+    return match[1] if revision == "main" else f"{match[1]}-{revision}"
 
 
 def dataset_files(source: Source) -> dict[str, ServedFile]:

@@ -4,7 +4,7 @@ import { RANKINGS } from "../words.js";
 import { ReadError } from "./errors.js";
 import { lackingsOf } from "./lackings.js";
 import { ParquetFile } from "./parquet.js";
-import { Ranges, fetched } from "./ranges.js";
+import { Ranges, fetched, refused } from "./ranges.js";
 import { Vocab } from "./vocab.js";
 
 /**
@@ -26,9 +26,7 @@ export async function openDataset(base, name, live = false) {
         "there; see the address, or let `gatescope run` end",
     );
   }
-  if (!response.ok) {
-    throw new ReadError(`${url} cannot be read: its host answered ${response.status}`);
-  }
+  if (!response.ok) throw new ReadError(refused(url, response.status));
   let manifest;
   try {
     manifest = await response.json();

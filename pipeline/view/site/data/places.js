@@ -4,7 +4,10 @@ import { openDataset } from "./dataset.js";
 import { ReadError } from "./errors.js";
 import { fetched } from "./ranges.js";
 
-const HUB = /^hf:\/\/datasets\/([\w.-]+\/[\w.-]+?)(?:@([\w./-]+))?\/?$/;
+// The revision may have slashes, as they are or encoded: refs/pr/1, refs%2Fpr%2F1.
+const HUB = /^hf:\/\/datasets\/([\w.-]+\/[\w.-]+?)(?:@([\w.%/-]+?))?\/?$/;
+// An address of files on the Hub, or on another host that is one.
+const RESOLVED = /\/datasets\/(?:[^/]+\/)?([^/]+)\/resolve\/([^/]+)\/$/;
 
 /**
  * The datasets of this page: those of `?data=URL` (several may be given), those that datasets.json
@@ -78,7 +81,10 @@ async function listed(response) {
 
 function address(text) {
   const hub = text.match(HUB);
-  if (hub) return `https://huggingface.co/datasets/${hub[1]}/resolve/${hub[2] ?? "main"}/`;
+  if (hub) {
+    const revision = encodeURIComponent(decoded(hub[2] ?? "main"));
+    return `https://huggingface.co/datasets/${hub[1]}/resolve/${revision}/`;
+  }
   let url;
   try {
     url = new URL(text, document.baseURI);
@@ -91,17 +97,22 @@ function address(text) {
   return url.href.endsWith("/") ? url.href : `${url.href}/`;
 }
 
-/** With names: their own, or the last part of the address; no name twice. */
+/** With names: their own, that on the Hub, or the last part of the address; no name twice. */
 function named(places) {
   const taken = new Set();
   return places.map((place) => {
-    const parts = new URL(place.url).pathname.split("/").filter(Boolean);
-    const own = place.name ?? (decoded(parts.at(-1) ?? "") || "dataset");
+    const own = place.name ?? (nameIn(new URL(place.url).pathname) || "dataset");
     let name = String(own);
     for (let i = 2; taken.has(name); i += 1) name = `${own}-${i}`;
     taken.add(name);
     return { ...place, name };
   });
+}
+
+function nameIn(pathname) {
+  const [, name, revision] = RESOLVED.exec(pathname) ?? [];
+  if (name) return decoded(revision === "main" ? name : `${name}-${revision}`);
+  return decoded(pathname.split("/").filter(Boolean).at(-1) ?? "");
 }
 
 function decoded(part) {

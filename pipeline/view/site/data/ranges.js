@@ -188,7 +188,28 @@ function refusal(url, status, start, size) {
       "copy it again"
     );
   }
-  return `${url} cannot be read: its host answered ${status} for the bytes from ${start} on`;
+  return refused(url, status);
+}
+
+/**
+ * What a status means that is no answer.
+ *
+ * @param {URL} url
+ * @param {number} status
+ * @returns {string} a sentence
+ */
+export function refused(url, status) {
+  // The Hub says 401 of what is private, and of what there is not.
+  if (status === 401 || status === 403) {
+    return (
+      `${url} is not open to everyone, or does not exist (its host answered ${status}); see that ` +
+      "the address is right, or run `gatescope serve` with its Hub id where you are logged in"
+    );
+  }
+  if (status === 429) {
+    return `The host of ${url} asks to wait (it answered 429): load the page again in some minutes`;
+  }
+  return `${url} cannot be read: its host answered ${status}`;
 }
 
 /**
