@@ -16,7 +16,8 @@ with outputs as (
     select
         layer,
         neuron,
-        coalesce(sum("count" * abs(mean_post)), 0) / nullif(max(n_tokens), 0) as mean_abs_post
+        if(max(frequency) > 0 or max(n_tokens) = 0, sum(frequency * abs(mean_post)), 0)
+            as mean_abs_post
     from sign_stats
     group by layer, neuron
 ),

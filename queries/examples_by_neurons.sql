@@ -51,12 +51,14 @@ best as (
         example_id,
         "position",
         any_value(peak_token) as token_id,
-        count(*) as n_lists
+        if("position" is null, null, count(*)) as n_lists
     from entries
     where example_id in (select f.example_id from found as f)
     group by example_id, "position"
     qualify
-        row_number() over (partition by example_id order by n_lists desc, "position") = 1
+        row_number() over (
+            partition by example_id order by n_lists desc nulls last, "position"
+        ) = 1
 )
 
 select

@@ -17,5 +17,5 @@ select
     n.io_class
 from sign_stats as s
 inner join neurons as n on s.layer = n.layer and s.neuron = n.neuron
-where s."count" > 0
+where coalesce(s."count", s.frequency) > 0
 order by s.layer, s.neuron, s.combo

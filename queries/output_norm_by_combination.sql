@@ -12,11 +12,11 @@ with norms as (
         s.layer,
         s.neuron,
         s.combo,
-        s."count",
+        s.frequency,
         abs(s.mean_post) * n.norm_out as output_norm
     from sign_stats as s
     inner join neurons as n on s.layer = n.layer and s.neuron = n.neuron
-    where s.n_tokens > 0
+    where coalesce(s.n_tokens, 1) > 0
 ),
 
 -- A token's output has the norm |post| * norm_out, and post has one sign in a combination: the mean
@@ -25,7 +25,7 @@ totals as (
     select
         layer,
         neuron,
-        sum("count" * output_norm) as total
+        sum(frequency * output_norm) as total
     from norms
     group by layer, neuron
 )
@@ -33,10 +33,10 @@ totals as (
 select
     n.layer,
     n.combo,
-    count(*) filter (where n."count" > 0) as n_neurons,
+    count(*) filter (where n.frequency > 0) as n_neurons,
     avg(n.output_norm) as mean_output_norm,
     median(n.output_norm) as median_output_norm,
-    avg(coalesce(n."count" * n.output_norm, 0) / t.total) filter (where t.total > 0) as mean_share
+    avg(coalesce(n.frequency * n.output_norm, 0) / t.total) filter (where t.total > 0) as mean_share
 from norms as n
 inner join totals as t on n.layer = t.layer and n.neuron = t.neuron
 group by n.layer, n.combo

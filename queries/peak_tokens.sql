@@ -30,4 +30,6 @@ where
     and e.ranking = $ranking
     and ($combo::varchar is null or e.combo = $combo::varchar)
 group by e.combo, e.peak_token, v.token
+-- Of an import some entries may have no position; they are part of the list.
+qualify e.peak_token is not null
 order by e.combo, n_examples desc, best_rank

@@ -6,7 +6,7 @@
 -- column: layer | layer of the neuron
 -- column: neuron | index of the neuron in its layer
 -- column: combo | the rare sign combination
--- column: count | tokens in the combination, at least one
+-- column: count | tokens in the combination, at least one; null where counts are missing
 -- column: frequency | the combination's share of the tokens
 -- column: strongest_post | post of the largest magnitude, signed; null without the list post
 -- column: token | the token where it is reached
@@ -36,6 +36,6 @@ left join examples as e
         and e."rank" = 0
 left join vocab as v on e.peak_token = v.token_id
 left join neurons as n on s.layer = n.layer and s.neuron = n.neuron
-where s."count" > 0 and s.frequency < $max_frequency
+where coalesce(s."count", s.frequency) > 0 and s.frequency < $max_frequency
 order by abs(e.post_value) desc nulls last, s.layer, s.neuron, s.combo
 limit $n

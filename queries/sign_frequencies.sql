@@ -17,6 +17,6 @@ select
     quantile_cont(frequency, 0.5) as median_frequency,
     quantile_cont(frequency, 0.75) as q3_frequency
 from sign_stats
-where n_tokens > 0
+where coalesce(n_tokens, 1) > 0
 group by layer, combo
 order by layer, combo

@@ -10,7 +10,7 @@
 -- column: combo | the sign combination
 -- column: rank | place in the list, 0 is the best
 -- column: score | the magnitude that ranks
--- column: text | the tokens around the peak, the peak between » and «
+-- column: text | the tokens around the peak, the peak between » and «; null without a window
 -- column: gate_value | gate at the peak
 -- column: in_value | in at the peak
 -- column: post_value | post at the peak
@@ -74,5 +74,5 @@ select
     e."position",
     e.n_duplicates
 from entries as e
-inner join texts as t on e.combo = t.combo and e."rank" = t."rank"
+left join texts as t on e.combo = t.combo and e."rank" = t."rank"
 order by e.combo, e."rank"

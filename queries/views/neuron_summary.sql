@@ -26,10 +26,12 @@ with counts as (
         neuron,
         max(n_tokens) as n_tokens,
         max(n_zero) as n_zero,
-        sum("count") filter (where gate_sign > 0 and in_sign > 0) as pos_pos,
-        sum("count") filter (where gate_sign > 0 and in_sign < 0) as pos_neg,
-        sum("count") filter (where gate_sign < 0 and in_sign > 0) as neg_pos,
-        sum("count") filter (where gate_sign < 0 and in_sign < 0) as neg_neg
+-- An import may have frequencies and no counts.
+        if(max(n_tokens) is null, 1, nullif(max(n_tokens), 0)) as whole,
+        sum(coalesce("count", frequency)) filter (where gate_sign > 0 and in_sign > 0) as pos_pos,
+        sum(coalesce("count", frequency)) filter (where gate_sign > 0 and in_sign < 0) as pos_neg,
+        sum(coalesce("count", frequency)) filter (where gate_sign < 0 and in_sign > 0) as neg_pos,
+        sum(coalesce("count", frequency)) filter (where gate_sign < 0 and in_sign < 0) as neg_neg
     from sign_stats
     group by layer, neuron
 )
@@ -47,12 +49,12 @@ select
     n.norm_out,
     c.n_tokens,
     c.n_zero,
-    c.pos_pos / nullif(c.n_tokens, 0) as freq_gate_pos_in_pos,
-    c.pos_neg / nullif(c.n_tokens, 0) as freq_gate_pos_in_neg,
-    c.neg_pos / nullif(c.n_tokens, 0) as freq_gate_neg_in_pos,
-    c.neg_neg / nullif(c.n_tokens, 0) as freq_gate_neg_in_neg,
-    (c.pos_pos + c.pos_neg) / nullif(c.n_tokens, 0) as gate_positive_frequency,
-    (c.pos_pos + c.neg_pos) / nullif(c.n_tokens, 0) as in_positive_frequency,
-    (c.pos_pos + c.neg_neg) / nullif(c.n_tokens, 0) as agreement_frequency
+    c.pos_pos / c.whole as freq_gate_pos_in_pos,
+    c.pos_neg / c.whole as freq_gate_pos_in_neg,
+    c.neg_pos / c.whole as freq_gate_neg_in_pos,
+    c.neg_neg / c.whole as freq_gate_neg_in_neg,
+    (c.pos_pos + c.pos_neg) / c.whole as gate_positive_frequency,
+    (c.pos_pos + c.neg_pos) / c.whole as in_positive_frequency,
+    (c.pos_pos + c.neg_neg) / c.whole as agreement_frequency
 from neurons as n
 left join counts as c on n.layer = c.layer and n.neuron = c.neuron
