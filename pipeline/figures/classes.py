@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from pipeline.figures.canvas import Drawing, page, percent
 from pipeline.figures.numbers import Numbers
 from pipeline.figures.style import CLASS_COLOURS
-from pipeline.figures.subject import Subject, in_layers, neurons
+from pipeline.figures.subject import Subject
 
 _ATYPICAL: Final = "atypical "
 _ORTHOGONAL: Final = "orthogonal output"
@@ -37,6 +37,7 @@ def shares_by_layer(subject: Subject, classes: Numbers) -> Drawing:
 
     Where nearly all neurons have orthogonal output, the others are shown once more, by themselves.
     """
+    classes = classes.known("io_class")
     layers = classes.values("layer")
     order = CLASS_ORDER if subject.gated else _WITHOUT_GATE
     others = [io_class for io_class in order if io_class != _ORTHOGONAL]
@@ -44,8 +45,8 @@ def shares_by_layer(subject: Subject, classes: Numbers) -> Drawing:
     has_few = 0 < np.sum(shares, axis=0).max() < _FEW
     drawing, panels = page(
         f"{subject.label}: input-output classes by layer",
-        f"{neurons(int(classes['n_neurons'].sum()))} {in_layers(len(layers))}; classes by a "
-        f"threshold of {subject.threshold:g}",
+        f"{subject.shown(int(classes['n_neurons'].sum()), len(layers))}; classes by a threshold of "
+        f"{subject.threshold:g}",
         height=2.2 if has_few else 3.6,
         rows=2 if has_few else 1,
         right=_LEGEND,

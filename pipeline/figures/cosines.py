@@ -25,9 +25,10 @@ from pipeline.figures.canvas import (
     randomness_band,
     zero_line,
 )
-from pipeline.figures.numbers import NothingToDraw, Numbers
+from pipeline.figures.numbers import Numbers
 from pipeline.figures.style import FAINT, GREY, PAGE, RANDOMNESS, SIGNED_MAP, SMALL, UNSIGNED_MAP
-from pipeline.figures.subject import Subject, in_layers, neurons
+from pipeline.figures.subject import Subject
+from pipeline.schema import COSINES
 
 # Inches between the titles and the panels for the scale of colours.
 _SCALE: Final = 0.38
@@ -43,15 +44,12 @@ _MEDIAN: Final = "#E69F00"
 
 def scatter_by_layer(subject: Subject, cosines: Numbers, randomness: Numbers) -> Drawing:
     """A panel for each layer: each neuron's three cosines, two as its place, one as its colour."""
-    finite = [np.isfinite(cosines[name].astype(float)) for name in _COSINES]
-    cosines = cosines.where(finite[0] & finite[1] & finite[2])
-    if not len(cosines):
-        raise NothingToDraw("cosine_scatter", "neurons with such numbers")
+    cosines = cosines.known(*COSINES)
     layers = cosines.values("layer")
     of_layer = {layer: cosines.of("layer", layer) for layer in layers}
     drawing, panels = layer_panels(
         f"{subject.label}: cosines of the weights by layer",
-        f"{neurons(len(cosines))} {in_layers(len(layers))}; grey: 95% of random vectors, square: "
+        f"{subject.shown(len(cosines), len(layers))}; grey: 95% of random vectors, square: "
         f"both; dotted: threshold {subject.threshold:g}",
         [f"layer {layer}, n = {len(of_layer[layer]):,}" for layer in layers],
         ratio=1.0,
@@ -122,7 +120,7 @@ def boxen_by_layer(subject: Subject, quantiles: Numbers, randomness: Numbers) ->
     deepest = quantiles["probability"].min()
     drawing, panels = page(
         f"{subject.label}: distribution of the cosines by layer",
-        f"{neurons(n)} {in_layers(len(layers))}; line: median; {_extent(deepest)}; "
+        f"{subject.shown(n, len(layers))}; line: median; {_extent(deepest)}; "
         "grey: random vectors (95%)",
         height=3.4 if len(shown) == 1 else 1.75,
         rows=len(shown),

@@ -18,13 +18,17 @@ _MARKS_OF_A_LINE: Final = 10
 
 def median_by_depth(models: Numbers) -> Drawing:
     """A line for each model."""
+    n_all = len(models.values("model"))
+    models = models.known("median_cos_in_out")
     names = list(dict.fromkeys(models["model"].tolist()))
+    left_out = n_all - len(names)
     lines = math.ceil(len(names) / _LEGEND_COLUMNS)
     shown = labels(names)
     one = len(names) == 1
     drawing, (axes,) = page(
         f"{shown[0] if one else f'{len(names)} models'}: median cos(in, out) by depth",
-        f"n = {int(models['n_neurons'].sum()):,} neurons of {len(models):,} layers in all",
+        f"n = {int(models['n_neurons'].sum()):,} neurons of {len(models):,} layers in all"
+        + (f"; {left_out} of {n_all} models have no cosines" if left_out else ""),
         height=3.2,
         header=_LEGEND_LINE * lines,
     )

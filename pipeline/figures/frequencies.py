@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 from pipeline.figures.canvas import Drawing, cloud, page, percent
 from pipeline.figures.numbers import Numbers
 from pipeline.figures.style import COMBO_COLOURS
-from pipeline.figures.subject import Subject, in_layers, neurons
+from pipeline.figures.subject import Subject
 
 _BETWEEN = (0.16, 0.62)
 
@@ -21,7 +21,7 @@ def distribution(subject: Subject, intervals: Numbers, by_layer: Numbers) -> Dra
     n = int(intervals.of("combo", "gate+_in+")["n_neurons"].sum())
     drawing, panels = page(
         f"{subject.label}: frequency of the sign combinations",
-        f"{neurons(n)} {in_layers(len(layers))}; above: all neurons, below: median and quartiles "
+        f"{subject.shown(n, len(layers))}; above: all neurons, below: median and quartiles "
         "of each layer's neurons",
         height=1.9,
         rows=2,
@@ -73,12 +73,14 @@ def _quartiles(axes: Axes, by_layer: Numbers, colour: str) -> None:
 
 def output_norm(subject: Subject, points: Numbers) -> Drawing:
     """Of each combination a panel: how often a neuron has it against how much it writes then."""
+    points = points.known("mean_output_norm")
     points = points.where(points["mean_output_norm"] > 0)
     n_layers = len(points.values("layer"))
+    n_neurons = len(np.unique(points["layer"] * 2.0**32 + points["neuron"]))
     drawing, panels = page(
         f"{subject.label}: frequency against output norm",
-        f"{neurons(len(np.unique(points['layer'] * 2.0**32 + points['neuron'])))} "
-        f"{in_layers(n_layers)}, each where the combination occurs and writes; bright: many",
+        f"{subject.shown(n_neurons, n_layers)}, each where the combination occurs and writes; "
+        "bright: many",
         height=2.35,
         rows=2,
         columns=2,

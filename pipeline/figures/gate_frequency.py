@@ -17,7 +17,7 @@ from pipeline.figures.canvas import (
     zero_line,
 )
 from pipeline.figures.numbers import Numbers
-from pipeline.figures.subject import Subject, in_layers, neurons, signed
+from pipeline.figures.subject import Subject, signed
 
 _TITLE = "gate frequency against cos(in, out)"
 _FREQUENCY = "share of tokens with gate > 0"
@@ -28,7 +28,7 @@ def over_all(subject: Subject, points: Numbers, correlations: Numbers) -> Drawin
     whole = correlations.where(np.isnan(correlations["layer"].astype(float)))
     n_layers = len(points.values("layer"))
     subtitle = (
-        f"{neurons(len(points))} {in_layers(n_layers)}; {_correlation(whole)}; bright: many neurons"
+        f"{subject.shown(len(points), n_layers)}; {_correlation(whole)}; bright: many neurons"
     )
     drawing, (axes,) = page(f"{subject.label}: {_TITLE}", subtitle, height=3.8)
     _paint(axes, points, cosine_limit(points["cos_in_out"]))
@@ -47,7 +47,7 @@ def by_layer(subject: Subject, points: Numbers, correlations: Numbers) -> Drawin
     ]
     drawing, panels = layer_panels(
         f"{subject.label}: {_TITLE}, by layer",
-        f"{neurons(len(points))} {in_layers(len(layers))}; Pearson r with its 95% interval; "
+        f"{subject.shown(len(points), len(layers))}; Pearson r with its 95% interval; "
         "bright: many neurons",
         names,
         ratio=0.85,

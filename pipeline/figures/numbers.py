@@ -55,6 +55,17 @@ class Numbers:
         """The rows that have this value."""
         return self.where(self[column] == value)
 
+    def known(self, *columns: str) -> Numbers:
+        """The rows in which none of these columns is null, and each number finite."""
+        chosen = np.ones(len(self), dtype=bool)
+        for column in columns:
+            values = self[column]
+            if values.dtype.kind in "iuf":
+                chosen &= np.isfinite(values)
+            else:
+                chosen &= np.array([value is not None for value in values], dtype=bool)
+        return self.where(chosen)
+
     def values(self, column: str) -> list[Any]:
         """The values that occur in a column, sorted; NaN is none."""
         found = self[column]
