@@ -34,6 +34,8 @@ QUANTITIES: Final = ("gate", "in", "act", "post")
 
 # The rankings a list of examples can be ordered by.
 RANKINGS: Final = ("post", "in", "gate", "random")
+# And those of the lists of a dataset: act is of GLUScope's own, in imported ones.
+LISTED_RANKINGS: Final = (*RANKINGS, "act")
 
 # TransformerLens' names of the activations of a gated MLP.
 HOOKS: Final = {"gate": "hook_pre", "in": "hook_pre_linear", "post": "hook_post"}

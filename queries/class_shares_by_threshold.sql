@@ -29,6 +29,7 @@ cosines as (
         if(isnan(cos_gate_out), 0, cos_gate_out) as gate_out,
         if(isnan(cos_in_out), 0, cos_in_out) as in_out
     from neurons
+    where cos_in_out is not null
 ),
 
 counted as (

@@ -119,6 +119,13 @@ class Database:
             names |= self.tables_read(views[view].sql)
         return names
 
+    def columns_read(self, statement: str) -> set[str] | None:
+        """The columns that a select names; None where it may read all, or is no select."""
+        cursor = self._connection.cursor()
+        (tree,) = cursor.execute("select json_serialize_sql($1)", [statement]).fetchall()[0]
+        names = _column_names(json.loads(tree))
+        return None if "*" in names else names
+
     def _create_views(self, source: Source, place: int) -> None:
         schema = self.schemas[place]
         if source.filesystem is not None:
@@ -186,6 +193,20 @@ def _table_names(tree: Any) -> set[str]:
         return set()
     own = {tree["table_name"].lower()} if tree.get("type") == "BASE_TABLE" else set()
     return own.union(*map(_table_names, tree.values()))
+
+
+def _column_names(tree: Any) -> set[str]:
+    """The columns of a statement that DuckDB gave as JSON, `*` for all of a table."""
+    if isinstance(tree, list):
+        return set().union(*map(_column_names, tree))
+    if not isinstance(tree, dict):
+        return set()
+    own: set[str] = set()
+    if tree.get("type") == "COLUMN_REF":
+        own = {tree["column_names"][-1].lower()}
+    elif tree.get("type") == "STAR":
+        own = {"*"}
+    return own.union(*map(_column_names, tree.values()))
 
 
 def scan_of(source: Source, table: str, layer: int | None = None) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import operator
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
-from typing import Any, SupportsIndex
+from typing import Any, Final, SupportsIndex
 
 import duckdb
 import numpy as np
@@ -19,6 +19,11 @@ from pipeline.query.opened import Opened
 from pipeline.query.readonly import unknown, user_errors
 from pipeline.query.source import Source
 from pipeline.schema import LAYER_TABLES
+
+# Columns that a note names.
+_NAMED: Final = 5
+# Characters of a text that stands for a window.
+_BEGINNING: Final = 200
 
 
 class Dataset(Opened):
@@ -78,13 +83,54 @@ class Dataset(Opened):
             self._require_neuron(values["layer"], values.get("neuron"))
 
     def notes(self, statement: str) -> list[str]:
-        """What a person should know of the result: tables and layers that are not there."""
+        """What a person should know of the result: what of the dataset is not there."""
         read = self._database.tables_read(statement)
-        absent = [table for table in self.source.absent if table in read]
+        return [
+            *self._absent_tables(read),
+            *self._null_columns(read, self._database.columns_read(statement)),
+            *self._absent_layers(read),
+        ]
+
+    def _absent_tables(self, read: Collection[str]) -> list[str]:
+        """A note for each reason why tables are not there."""
         scan = (self.manifest.get("config") or {}).get("scan") or {}
         why = "it was made with scan=none" if scan.get("name") == "none" else "none was written"
-        note = f"{self.source.name} has no {', '.join(absent)} ({why}); what depends on it is empty"
-        return ([note] if absent else []) + [
+        said = {entry["table"]: entry["why"] for entry in self._missing if entry["columns"] is None}
+        by_why: dict[str, list[str]] = {}
+        for table in self.source.absent:
+            if table in read:
+                by_why.setdefault(said.get(table, why), []).append(table)
+        return [
+            f"{self.source.name} has no {', '.join(tables)} ({why}); what depends on it is empty"
+            for why, tables in by_why.items()
+        ]
+
+    def _null_columns(self, read: Collection[str], columns: Collection[str] | None) -> list[str]:
+        """A note for each table of which columns that are read have no value, or not in each row.
+
+        `columns` are those that are read, None for all.
+        """
+        notes = []
+        for entry in self._missing:
+            names = [n for n in entry["columns"] or () if columns is None or n in columns]
+            if entry["table"] not in read or entry["columns"] is None:
+                continue
+            if names:
+                more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+                notes.append(
+                    f"{self.source.name} lacks {', '.join(names[:_NAMED])}{more} of "
+                    f"{entry['table']} ({entry['why']}); what depends on it is null"
+                )
+            elif not entry["columns"]:
+                notes.append(f"{self.source.name}: of {entry['table']} {entry['why']}")
+        return notes
+
+    @property
+    def _missing(self) -> list[dict[str, Any]]:
+        return self.manifest.get("missing") or []
+
+    def _absent_layers(self, read: Collection[str]) -> list[str]:
+        return [
             f"{self.source.name} lacks layer {', '.join(map(str, layers))} of {table}, which its "
             "manifest names: `gatescope verify` says what else; fetch or write the dataset again"
             for table in LAYER_TABLES
@@ -119,7 +165,9 @@ class Dataset(Opened):
         examples = columns("examples", "examples")
         examples["tokens"] = np.empty(len(examples["layer"]), dtype=object)
         for i, token_ids in enumerate(examples["token_ids"]):
-            examples["tokens"][i] = self._tokens_of(token_ids)
+            # Of an import an entry may have no window.
+            if token_ids is not None and token_ids is not np.ma.masked:
+                examples["tokens"][i] = self._tokens_of(token_ids)
         # Small tables are read faster without the files of other layers (each by 1 ms of 3 at 32
         # layers); `examples`, with many row groups, 1 ms more slowly.
         neurons, stats, weight_tokens = (
@@ -133,7 +181,19 @@ class Dataset(Opened):
             stats=_rows(stats, "combo"),
             examples=_rows(examples, "combo", "ranking", "rank"),
             weight_tokens=_rows(weight_tokens, "weight", "matrix", "side", "rank"),
+            texts=self._beginnings(examples),
         )
+
+    def _beginnings(self, examples: Mapping[str, np.ndarray]) -> dict[int, str]:
+        """The beginnings of the texts of entries without a window, where they are there."""
+        lacks = np.array([tokens is None for tokens in examples["tokens"]], dtype=bool)
+        wanted = sorted(set(examples["example_id"][lacks].tolist()))
+        if not wanted or "corpus" not in self.source.files:
+            return {}
+        ids = ", ".join(map(str, wanted))
+        beginnings = f'select example_id, left("text", {_BEGINNING}) from corpus'
+        rows = self._relation(f"{beginnings} where example_id in ({ids})", {}).fetchall()
+        return {example_id: text for example_id, text in rows if text}
 
     def _partition(self, table: str, layer: int) -> str:
         return scan_of(self.source, table, layer) if table in self.source.files else table

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.errors import GatescopeError
-from pipeline.naming import COMBO_NAMES, IO_CLASSES, MATRICES, RANKINGS, SIDES, WEIGHTS
+from pipeline.naming import COMBO_NAMES, IO_CLASSES, LISTED_RANKINGS, MATRICES, SIDES, WEIGHTS
 from pipeline.query.readonly import unknown
 from pipeline.schema import COSINES
 from pipeline.shipped import QUERIES
@@ -86,7 +86,7 @@ _KINDS: Final[dict[str, tuple[str, Callable[[Any], Any]]]] = {
     "share": ("a number from 0 to 1", _number(lambda number: 0 <= number <= 1)),
     "text": ("text", _text),
     "combo": (f"one of {', '.join(COMBO_NAMES)}", _one_of(COMBO_NAMES)),
-    "ranking": (f"one of {', '.join(RANKINGS)}", _one_of(RANKINGS)),
+    "ranking": (f"one of {', '.join(LISTED_RANKINGS)}", _one_of(LISTED_RANKINGS)),
     "io_class": (f"one of {', '.join(IO_CLASSES)}", _one_of(IO_CLASSES)),
     "cosine": (f"one of {', '.join(COSINES)}", _one_of(COSINES)),
     "weight": (f"one of {', '.join(WEIGHTS)}", _one_of(WEIGHTS)),

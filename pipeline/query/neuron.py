@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -14,7 +14,8 @@ class Neuron:
     `row` is that of `neurons`. `stats` are the four of `sign_stats` in the order of naming.COMBOS.
     `examples` are those of `examples`, sorted by combo, ranking and rank; each also has `tokens`,
     the strings of its `token_ids`. `weight_tokens` are those of that table, sorted by weight,
-    matrix, side and rank; each also has `token`. `model` is the model's name.
+    matrix, side and rank; each also has `token`. `model` is the model's name. What was not imported
+    is None, and then `texts` has the beginning of an example's text by its example_id.
     """
 
     model: str
@@ -22,6 +23,7 @@ class Neuron:
     stats: tuple[Mapping[str, Any], ...]
     examples: tuple[Mapping[str, Any], ...]
     weight_tokens: tuple[Mapping[str, Any], ...] = ()
+    texts: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def layer(self) -> int:

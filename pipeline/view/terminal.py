@@ -39,7 +39,7 @@ def render_neuron(neuron: Neuron, *, ranking: str = "post", n: int = 3) -> Rende
 
     Its weights and their tokens, its four combinations, and of each the first `n` examples by
     `ranking`, a line each: score, the tokens around the peak, `example_id:position` and `+3` for
-    three duplicates. The weights alone where nothing was scanned.
+    three duplicates. The weights alone where nothing was scanned; what is not known is `-`.
     """
     parts: list[RenderableType] = [_header(neuron)]
     if neuron.weight_tokens:
@@ -50,7 +50,12 @@ def render_neuron(neuron: Neuron, *, ranking: str = "post", n: int = 3) -> Rende
         entries = neuron.list_of(combo, ranking)[:n]
         if entries:
             parts += [Text(), Text(f"{combo}, the best by {ranking}", style="bold")]
-            parts += [_ExampleLine(entry) for entry in entries]
+            parts += [
+                _ExampleLine(entry)
+                if entry["tokens"] is not None
+                else _TextLine(entry, neuron.texts.get(entry["example_id"]))
+                for entry in entries
+            ]
     return Group(*parts)
 
 
@@ -58,7 +63,8 @@ def _header(neuron: Neuron) -> Text:
     row = neuron.row
     text = Text()
     text.append(neuron.name, style="bold")
-    text.append(f"  {visible(str(row['io_class']))}")
+    if row["io_class"] is not None:
+        text.append(f"  {visible(str(row['io_class']))}")
     if neuron.model:
         text.append(f"  in {visible(neuron.model)}")
     cosines = (("gate,in", "gate_in"), ("gate,out", "gate_out"), ("in,out", "in_out"))
@@ -70,7 +76,9 @@ def _header(neuron: Neuron) -> Text:
         text.append("\nflipped: in, post, w_in and w_out are negated, so that cos(gate,in) >= 0")
     if neuron.stats:
         n_tokens, n_zero = neuron.stats[0]["n_tokens"], neuron.stats[0]["n_zero"]
-        text.append(f"\n{n_tokens:,} tokens, gate or in exactly 0 at {n_zero:,} of them")
+        # An import without its corpus has frequencies alone.
+        if n_tokens is not None:
+            text.append(f"\n{n_tokens:,} tokens, gate or in exactly 0 at {n_zero:,} of them")
     return text
 
 
@@ -100,9 +108,9 @@ def _combinations(neuron: Neuron) -> Table:
         means = (_short(row[f"mean_{q}"]) for q in ("gate", "in", "act", "post"))
         # A rare combination is not one that never occurs.
         frequency = f"{row['frequency']:.2%}"
-        if row["count"] and frequency == "0.00%":
+        if row["frequency"] and frequency == "0.00%":
             frequency = "<0.01%"
-        table.add_row(Text(visible(row["combo"])), frequency, f"{row['count']:,}", *means)
+        table.add_row(Text(visible(row["combo"])), frequency, _count(row["count"]), *means)
     return table
 
 
@@ -110,6 +118,28 @@ def _short(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.3f}" if abs(value) >= 0.1 or value == 0 else f"{value:.2g}"
+
+
+def _count(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
+
+
+class _TextLine:
+    """An example of which no window is known: the beginning of its text, where that is there."""
+
+    def __init__(self, entry: Mapping[str, Any], text: str | None) -> None:
+        self._score = f"{entry['score']:9.3f}  "
+        self._place = f"  {entry['example_id']}:?"
+        self._text = f"example {entry['example_id']} at ?" if text is None else visible(text)
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> Iterator[RenderableType]:
+        room = max(options.max_width - cell_len(self._score) - cell_len(self._place), 0)
+        shown = _cut(self._text, room)
+        line = Text(self._score + shown, no_wrap=True, overflow="crop")
+        line.append(" " * (room - cell_len(shown)) + self._place, style="dim")
+        yield line
 
 
 class _ExampleLine:
