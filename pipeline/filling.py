@@ -10,19 +10,20 @@ import shutil
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Int64
 from rich.console import Console
 from torch import Tensor
 
 from pipeline.config import RunConfig
 from pipeline.console import say
 from pipeline.errors import GatescopeError, Interrupted
+from pipeline.fitting import Fit
 from pipeline.import_task import Import
 from pipeline.layer import table_settings, token_matrices, write_weights
 from pipeline.model import (
@@ -47,44 +48,9 @@ from pipeline.view.progress import progress
 
 # Values (entry, pos) that are looked at together.
 _AT_ONCE: Final = 1 << 22
-# A share of entries below which the model is not taken for the one that was measured; asked for
-# once so many entries were looked at, so that a mistake does not cost a whole pass.
-_ENOUGH: Final = 0.75
+# Entries after which it is asked whether the model fits, so that a mistake does not cost a whole
+# pass.
 _LOOKED_AT: Final = 20_000
-
-
-@dataclass
-class _Fit:
-    """How many entries were looked at and how many fit, of neurons as they are and of flipped."""
-
-    looked_at: Int64[np.ndarray, " flipped"]
-    fitting: Int64[np.ndarray, " flipped"]
-
-    def add(self, flipped: Bool[np.ndarray, " entry"], fits: Bool[np.ndarray, " entry"]) -> None:
-        self.looked_at += np.bincount(flipped, minlength=2)
-        self.fitting += np.bincount(flipped[fits], minlength=2)
-
-    def refuse_others(self, config: RunConfig) -> None:
-        """Raise GatescopeError where the model is not the one that was measured."""
-        looked_at, fitting = int(self.looked_at.sum()), int(self.fitting.sum())
-        as_is, flipped = (self.fitting / np.maximum(self.looked_at, 1)).tolist()
-        # Of few flipped neurons the rest would hide that none of them fits.
-        mirrored = self.looked_at[1] > 0 and flipped < _ENOUGH <= as_is
-        if looked_at == 0 or not (mirrored or fitting < _ENOUGH * looked_at):
-            return
-        signs = "leave scan.canonical_signs=false out"
-        if config.scan.canonical_signs:
-            signs = "set scan.canonical_signs=false"
-        told = (
-            f"of the neurons that are flipped {flipped:.0%} fit and of the others {as_is:.0%}: it "
-            f"was measured without flips; {signs}"
-            if mirrored
-            else f"give the model and the texts that were measured, or {signs}"
-        )
-        raise GatescopeError(
-            f"import: --model {config.model.name} gives the published score of {fitting:,} of "
-            f"{looked_at:,} entries; {told}"
-        )
 
 
 class Filler:
@@ -99,7 +65,7 @@ class Filler:
         scan = config.scan
         self._width = scan.window.before + scan.window.after + 1
         self._tolerance = TOLERANCE[self.facts.dtype]
-        self._fit = _Fit(np.zeros(2, np.int64), np.zeros(2, np.int64))
+        self._fit = Fit(np.zeros(2, np.int64), np.zeros(2, np.int64))
 
     def described(self) -> dict[str, Any]:
         """The model as the manifest holds it."""

@@ -26,8 +26,8 @@ from pipeline.query.source import dataset_url
 from pipeline.stages import make_corpus, note, open_texts, told_to_leave
 from pipeline.store import WORK, CorpusIndex, EventLog, Place, RunRecord, only_writer, read_manifest
 from pipeline.store.partial_tables import write_bare_weights, write_published_examples
-from pipeline.store.published import open_published
 from pipeline.store.published_layers import find_neurons
+from pipeline.store.published_source import open_published
 from pipeline.view.progress import progress
 from pipeline.view.summary import render_import
 

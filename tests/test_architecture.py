@@ -181,13 +181,26 @@ def no_pickle(tree: Tree) -> Iterator[str]:
             if not isinstance(node, ast.Call):
                 continue
             called = _called(node)
-            if called in ("torch.load", "torch.save") or called.endswith("_pickle"):
+            if called == "torch.load":
+                if not _loads_weights_only(node):
+                    yield f"{source.path}:{node.lineno} calls torch.load without weights_only=True"
+            elif called == "torch.save" or called.endswith("_pickle"):
                 yield f"{source.path}:{node.lineno} calls {called}"
             for keyword in node.keywords:
                 if keyword.arg in ("allow_pickle", "trust_remote_code") and not (
                     isinstance(keyword.value, ast.Constant) and keyword.value.value is False
                 ):
                     yield f"{source.path}:{node.lineno} passes {keyword.arg}"
+
+
+def _loads_weights_only(call: ast.Call) -> bool:
+    """Whether torch.load is told, in so many words, to read nothing but tensors."""
+    return any(
+        keyword.arg == "weights_only"
+        and isinstance(keyword.value, ast.Constant)
+        and keyword.value.value is True
+        for keyword in call.keywords
+    )
 
 
 def names_say_what_a_file_holds(tree: Tree) -> Iterator[str]:
@@ -235,7 +248,8 @@ SOUND = {
     "reduce/__init__.py": "import math\nimport torch\nfrom .signs import x\n",
     "reduce/signs.py": "from torch import Tensor\nfrom pipeline.naming import COMBOS\n",
     "scan/__init__.py": "from pipeline.reduce import signs\ndef far():\n    import ray\n",
-    "store/__init__.py": "import pyarrow.parquet as pq\nf(trust_remote_code=False)\n",
+    "store/__init__.py": "import pyarrow.parquet as pq\nf(trust_remote_code=False)\n"
+    "torch.load('x', weights_only=True)\n",
 }
 BREACHES: list[tuple[Rule, str, str]] = [
     (one_owner_a_library, "view/page.py", "def f():\n    import duckdb\n"),
@@ -257,6 +271,10 @@ BREACHES: list[tuple[Rule, str, str]] = [
     (the_scan_runs_on_a_bare_machine, "__init__.py", "from pipeline.query import Dataset\n"),
     (no_pickle, "store/write.py", "import pickle\n"),
     (no_pickle, "store/write.py", "import torch\ntorch.load('x')\n"),
+    (no_pickle, "store/write.py", "torch.load('x', weights_only=False)\n"),
+    (no_pickle, "store/write.py", "torch.load('x', weights_only=setting)\n"),
+    (no_pickle, "store/write.py", "from torch import load\n"),
+    (no_pickle, "store/write.py", "torch.save(x, 'x')\n"),
     (no_pickle, "store/write.py", "numpy.load('x', allow_pickle=True)\n"),
     (no_pickle, "model/load.py", "f(trust_remote_code=setting)\n"),
     (names_say_what_a_file_holds, "store/utils.py", ""),

@@ -7,15 +7,12 @@ slices of the rest.
 from __future__ import annotations
 
 import hashlib
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any, Final
 
-import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -72,10 +69,10 @@ class _Tables(Published):
     def __init__(self, filesystem: Any, paths: dict[str, str]) -> None:
         self._filesystem = filesystem
         self._paths = paths
-        self.digests = {name: _digest(filesystem, path, name) for name, path in paths.items()}
+        self.digests = {name: digest_of(filesystem, path, name) for name, path in paths.items()}
         schemas = {}
         for name in paths:
-            with _readable(name):
+            with readable(name):
                 schemas[name] = self._schema(name)
         first, *others = schemas
         self.columns = tuple(schemas[first].names)
@@ -102,7 +99,7 @@ class _Tables(Published):
         self, numbers: Sequence[str], lists: Sequence[str], skipped: frozenset[int]
     ) -> Iterator[PublishedRows]:
         for name in self._paths:
-            with _readable(name):
+            with readable(name):
                 for table in self._tables(name, [*KEYS, *numbers, *lists], skipped):
                     layer, neuron = (_integers(name, key, table[key]) for key in KEYS)
                     yield PublishedRows(
@@ -158,83 +155,9 @@ class ArrowTables(_Tables):
                     yield batch.slice(start, _ROWS).select(list(columns))
 
 
-def open_published(url: str) -> Published:
-    """What lies at a path or URL: a Parquet file, a `.pt` file, or a folder of tables.
-
-    Raises GatescopeError where there is nothing of the kind.
-    """
-    # Here and not above: this one reads with torch what the others need not.
-    from pipeline.store.published_pt import TensorFile
-
-    # Filesystems of other kinds raise classes of their own, straight from Exception.
-    try:
-        filesystem, root = fsspec.core.url_to_fs(url)
-        root = root.rstrip("/")
-        is_folder, there = filesystem.isdir(root), filesystem.exists(root)
-        names = sorted(filesystem.find(root)) if is_folder else []
-    except Exception as error:
-        raise GatescopeError(
-            f"{url}: cannot be opened ({_one_line(error)}); give a file, a folder, a URL or a Hub "
-            "id that can be read"
-        ) from error
-    if not there:
-        raise GatescopeError(
-            f"{url}: there is no such file or folder; give a Parquet file, a folder of them, a Hub "
-            "id or a summary*.pt"
-        )
-    if not is_folder:
-        name = PurePosixPath(root).name
-        if name.endswith(".pt"):
-            return TensorFile(filesystem, root, name, _digest(filesystem, root, name))
-        if name.endswith(".parquet"):
-            return ParquetTables(filesystem, {name: root})
-        raise GatescopeError(
-            f"{url}: is neither a .parquet nor a .pt file; give one of these, or a folder"
-        )
-    return _folder(filesystem, url, root, names)
-
-
-def _folder(filesystem: Any, url: str, root: str, names: list[str]) -> Published:
-    inside = {path[len(root) + 1 :]: path for path in names}
-    if "manifest.json" in inside:
-        raise GatescopeError(f"{url}: is a Gatescope dataset already; open it as it is")
-    if "dataset_dict.json" in inside:
-        with _readable(f"{url}/dataset_dict.json"):
-            splits = json.loads(filesystem.cat_file(inside["dataset_dict.json"]))["splits"]
-        if len(splits) != 1:
-            raise GatescopeError(
-                f"{url}: holds the splits {', '.join(splits)}; give the folder of one of them"
-            )
-        return _folder(filesystem, url, f"{root}/{splits[0]}", names)
-    if "state.json" in inside:
-        with _readable(f"{url}/state.json"):
-            state = json.loads(filesystem.cat_file(inside["state.json"]))
-            files = [file["filename"] for file in state["_data_files"]]
-        lacking = [name for name in files if name not in inside]
-        if lacking or not files:
-            raise GatescopeError(
-                f"{url}: state.json names {lacking[0] if lacking else 'no file'}, which is not "
-                "there; fetch the whole folder again"
-            )
-        return ArrowTables(filesystem, {name: inside[name] for name in files})
-    tables = {
-        name: path
-        for name, path in inside.items()
-        if name.endswith(".parquet") and not any(p.startswith(".") for p in name.split("/"))
-    }
-    # On the Hub the files of a data set are in `data`, and others may hold something else.
-    tables = {name: path for name, path in tables.items() if name.startswith("data/")} or tables
-    if not tables:
-        raise GatescopeError(
-            f"{url}: holds no Parquet file and no dataset of save_to_disk; give a folder with one, "
-            "or the file itself"
-        )
-    return ParquetTables(filesystem, tables)
-
-
-def _digest(filesystem: Any, path: str, name: str) -> str:
+def digest_of(filesystem: Any, path: str, name: str) -> str:
     """SHA-256 of a file; of one on the Hub as the Hub tells it."""
-    with _readable(name):
+    with readable(name):
         said = (filesystem.info(path).get("lfs") or {}) if _is_hub(filesystem) else {}
         sha256 = said.get("sha256") if isinstance(said, dict) else getattr(said, "sha256", None)
         if sha256:
@@ -252,7 +175,7 @@ def _is_hub(filesystem: Any) -> bool:
 
 
 @contextmanager
-def _readable(name: str) -> Iterator[None]:
+def readable(name: str) -> Iterator[None]:
     """Turn what files, networks and Arrow raise into one line."""
     try:
         yield
@@ -261,11 +184,12 @@ def _readable(name: str) -> Iterator[None]:
     # Filesystems of other kinds raise classes of their own, straight from Exception.
     except Exception as error:
         raise GatescopeError(
-            f"{name}: cannot be read ({_one_line(error)}); fetch or write it again"
+            f"{name}: cannot be read ({one_line(error)}); fetch or write it again"
         ) from error
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """What an error says, without line breaks."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
