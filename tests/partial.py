@@ -23,7 +23,7 @@ WINDOW = ("position", "peak_token", "window_start", "token_ids", "gate", "in")
 VALUES = ("gate_value", "in_value", "post_value")
 _KEYS = ("layer", "neuron")
 # A text that is longer than a page shows of it at first, and that is not to become markup.
-LONG = "<b>Bold</b> \u202eand long: " + "so much is said of it. " * 400
+LONG = "<b>Bold</b> \u202eand long: " + "so much is said of it. " * 300
 
 
 def _table(path: Path, change: Callable[[Rows], Rows], schema: pa.Schema) -> None:
