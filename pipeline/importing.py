@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any, Final
 
 from rich.console import Console
@@ -26,6 +26,7 @@ from pipeline.query.source import dataset_url
 from pipeline.stages import make_corpus, note, open_texts, told_to_leave
 from pipeline.store import WORK, CorpusIndex, EventLog, Place, RunRecord, only_writer, read_manifest
 from pipeline.store.partial_tables import write_bare_weights, write_published_examples
+from pipeline.store.published import Published
 from pipeline.store.published_layers import find_neurons
 from pipeline.store.published_source import open_published
 from pipeline.view.progress import progress
@@ -49,7 +50,15 @@ def import_dataset(
     Raises GatescopeError for what the user can mend, Interrupted after a SIGTERM.
     """
     with console.status("Reading which neurons there are"):
-        task = _prepared(source, output, corpus, model, overrides)
+        published = open_published(dataset_url(source))
+    with closing(published):
+        with console.status("Reading which neurons there are"):
+            task = _prepared(source, published, output, corpus, model, overrides)
+        _import(task, console)
+
+
+def _import(task: Import, console: Console) -> None:
+    """Make the dataset, unless it is there."""
     manifest = read_manifest(task.place)
     if manifest is not None:
         refuse_differences(task.place, manifest["settings"], task.settings, "a finished dataset")
@@ -67,13 +76,13 @@ def import_dataset(
 
 def _prepared(
     source: str,
+    published: Published,
     output: str,
     corpus: str | None,
     model: str | None,
     overrides: Sequence[str],
 ) -> Import:
     """All that can be refused before anything is written."""
-    published = open_published(dataset_url(source))
     layout = Layout.of(published.columns)
     layout.refuse_others(source)
     config = import_config(output, corpus, model, overrides, layout)

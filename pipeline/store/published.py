@@ -52,6 +52,9 @@ class Published(ABC):
     columns: tuple[str, ...]
     digests: dict[str, str]
 
+    def close(self) -> None:  # noqa: B027  (most have nothing to give back)
+        """Remove what was fetched."""
+
     @abstractmethod
     def neurons(self) -> Iterator[PublishedRows]:
         """The numbers of all neurons, in the order of `rows`."""

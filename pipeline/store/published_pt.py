@@ -40,6 +40,18 @@ class TensorFile(Published):
             local = str(Path(folder) / name)
             filesystem.get_file(path, local)
             path = local
+        try:
+            self._read(path)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Remove the copy of a remote file."""
+        self._copy.close()
+
+    def _read(self, path: str) -> None:
+        name = self._name
         summary = _loaded(path, name)
         # By column: the tensors of all layers in one, or of each layer.
         self._whole: dict[str, Tensor] = {}
