@@ -13,7 +13,7 @@ from pipeline.console import results, say, say_next
 from pipeline.errors import GatescopeError
 
 if TYPE_CHECKING:
-    from pipeline.query import Activations, Check, Dataset
+    from pipeline.query import Activations
 
 
 # Rows of a result that a person reads in a terminal; a table takes a second for a thousand.
@@ -93,14 +93,14 @@ def query(options: argparse.Namespace, console: Console) -> int:
 
 def show(options: argparse.Namespace, console: Console) -> int:
     """`gatescope show`: one neuron."""
-    from pipeline.naming import RANKINGS
+    from pipeline.naming import LISTED_RANKINGS
     from pipeline.query import open_dataset
     from pipeline.view.terminal import render_neuron
 
     layer, neuron = _neuron("show", options.neuron)
-    if options.ranking not in RANKINGS:
+    if options.ranking not in LISTED_RANKINGS:
         raise GatescopeError(
-            f"show: --ranking {options.ranking} is unknown: take one of {', '.join(RANKINGS)}"
+            f"show: --ranking {options.ranking} is unknown: take one of {', '.join(LISTED_RANKINGS)}"
         )
     if options.n < 0:
         raise GatescopeError(f"show: -n {options.n} is negative: give 0 or more")
@@ -157,7 +157,8 @@ def serve(options: argparse.Namespace, console: Console) -> int:
 
 def verify(options: argparse.Namespace, console: Console) -> int:
     """`gatescope verify`: a line for each invariant; gives 1 where any is violated."""
-    from pipeline.query import check_invariants, check_rerun, open_dataset, refuse_rerun
+    from pipeline.query import check_rerun, open_dataset, refuse_rerun
+    from pipeline.verifying import checks_of
     from pipeline.view.summary import render_check
 
     if options.rerun < 0:
@@ -167,7 +168,7 @@ def verify(options: argparse.Namespace, console: Console) -> int:
     with open_dataset(options.dataset) as dataset:
         if options.rerun:
             refuse_rerun(dataset)
-        for check in (*check_invariants(dataset), _pages(dataset)):
+        for check in checks_of(dataset):
             out.print(render_check(check))
             n_failed += not check.ok
         if options.rerun:
@@ -178,18 +179,6 @@ def verify(options: argparse.Namespace, console: Console) -> int:
     verdict = "the dataset is sound" if not n_failed else f"{n_failed} checks failed"
     say(out, f"{options.dataset}: {verdict}", "bold red" if n_failed else "bold green")
     return 1 if n_failed else 0
-
-
-def _pages(dataset: Dataset) -> Check:
-    from pipeline.query import Check
-    from pipeline.store import Place, damaged_files
-
-    source = dataset.source
-    files = [path for paths in source.files.values() for path in paths]
-    names = [path.removeprefix(f"{source.root}/") for path in files]
-    found = tuple(damaged_files(Place(source.root), names))
-    sentence = "every page of every file is as it was written"
-    return Check("pages", sentence, len(names), len(found), found[:5])
 
 
 def _forward(manifest: dict[str, Any], model_name: str | None) -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 import hypothesis
 import jaxtyping
 import pytest
+from loopback_hub import LoopbackHub, loopback_hub
 from playwright.sync_api import Browser
 
 # Before torch is imported, here and in the processes that tests start. One thread: on a machine
@@ -45,6 +46,13 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("texts") / "texts.json"
     path.write_text(json.dumps([text.text for text in itertools.islice(demo_texts(), 40)]))
     return path
+
+
+@pytest.fixture(scope="module")
+def loopback() -> Iterator[LoopbackHub]:
+    """A Hub on loopback, with no repositories."""
+    with loopback_hub() as hub:
+        yield hub
 
 
 @pytest.fixture(scope="module")

@@ -110,13 +110,15 @@ class Layout:
             tuple(name for key in order if key not in whole for name in halves[key].values()),
         )
 
-    def refuse_others(self, name: str) -> None:
+    def refuse_others(self, name: str, columns: Iterable[str]) -> None:
         """Raise GatescopeError where these are not the columns of such a dataset."""
-        lacking = [combo for combo in COMBO_NAMES if combo not in self.frequencies]
+        wanted = [*KEYS, *map(frequency_column, COMBO_NAMES)]
+        there = {*self.frequencies.values(), *columns}
+        lacking = [column for column in wanted if column not in there]
         if lacking:
             there = ", ".join(self.unknown[:3])
             raise GatescopeError(
-                f"{name}: has no column {frequency_column(lacking[0])}"
+                f"{name}: has no column {lacking[0]}"
                 f"{f' (but {there} and others)' if there else ''}; give a GLUScope dataset of "
                 "neuron activations, a row a neuron"
             )

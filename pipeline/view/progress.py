@@ -33,8 +33,8 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def progress(
-    console: Console, what: str, unit: str, total: int | None, done: int = 0
-) -> Iterator[Callable[[int], None]]:
+    console: Console, what: str, unit: str, total: int | float | None, done: int | float = 0
+) -> Iterator[Callable[[int | float], None]]:
     """Shows `what`; the function it gives is told how many more units are done.
 
     `done` of them were done before and say nothing of the rate. Without a `total` there is no end
@@ -51,7 +51,8 @@ def progress(
         if total is not None:
             columns.append(TimeRemainingColumn())
         with Progress(*columns, console=console) as bar:
-            task = bar.add_task(what, total=total, completed=done, unit=unit)
+            task = bar.add_task(what, total=total, unit=unit)
+            bar.update(task, completed=done)
             yield lambda n: bar.advance(task, n)
         return
     lines = _Lines(console, what, unit, total, done)
@@ -63,13 +64,13 @@ class _Lines:
     """Progress for a log: a line now and then, and one at the end."""
 
     def __init__(
-        self, console: Console, what: str, unit: str, total: int | None, done: int
+        self, console: Console, what: str, unit: str, total: int | float | None, done: int | float
     ) -> None:
         self._console, self._what, self._unit, self._total = console, what, unit, total
         self._started = self._last = time.monotonic()
         self._before = self._done = done
 
-    def advance(self, n: int) -> None:
+    def advance(self, n: int | float) -> None:
         self._done += n
         if time.monotonic() - self._last >= _LINE_EVERY_S:
             self._last = time.monotonic()
@@ -81,12 +82,12 @@ class _Lines:
     def _print(self) -> None:
         seconds = max(time.monotonic() - self._started, 1e-9)
         rate = (self._done - self._before) / seconds
-        line = f"{self._what}: {self._done:,}"
+        line = f"{self._what}: {self._done:,.0f}"
         if self._total:
-            line += f" of {self._total:,} {self._unit} ({self._done / self._total:.0%})"
+            line += f" of {self._total:,.0f} {self._unit} ({self._done / self._total:.0%})"
         else:
             line += f" {self._unit}"
         line += f", {rate:,.0f} {self._unit}/s"
-        if self._total and 0 < self._done < self._total:
+        if self._total and 0 < self._done < self._total * (1 - 1e-9):
             line += f", {(self._total - self._done) / max(rate, 1e-9):,.0f} s left"
         self._console.print(line, highlight=False, soft_wrap=True)
