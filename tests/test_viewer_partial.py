@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from browsing import Tab, is_too_wide, served, tab, violations
 from partial import NO_CORPUS, NO_MODEL, NO_TEXTS, write_gaps, write_imported, write_without_texts
 from playwright.sync_api import Browser, Page, expect
+from rich.console import Console
 from synthetic import Synthetic, write_synthetic
+
+from pipeline.importing import import_dataset
+from pipeline.naming import COMBO_NAMES
 
 SIZE = {"n_neurons": 12, "layers": (0, 1), "k": 4}
 N_UNFILLED = 3
@@ -237,6 +243,30 @@ def test_what_is_left_out_of_a_chart_is_counted(opened: Tab) -> None:
     assert "1 of 12 neurons has no frequency of gate > 0." in said
     said = words(go(opened, "gaps", "#/neuron/0.2"))
     assert "How often each combination occurs is not known." in said
+
+
+def test_what_was_published_is_shown_as_it_is(
+    browser: Browser, shared: Path, tmp_path: Path
+) -> None:
+    published = shared / "golden/stories260K/reference_refactored.parquet"
+    output = tmp_path / "published"
+    console = Console(file=io.StringIO())
+    import_dataset(
+        str(published), str(output), corpus=None, model=None, overrides=[], console=console
+    )
+    rows = pq.read_table(published, filters=[("layer", "=", 2), ("neuron", "=", 7)]).to_pylist()
+    frequencies = [rows[0][f"{combo}_freq"] for combo in COMBO_NAMES]
+    with served([output]) as url, tab(browser, url) as opened:
+        page = opened.open("#/neuron/2.7?ranking=in")
+        cells = page.locator("table.combinations tbody tr").first.locator("td").all_inner_texts()
+        shown = [float(cell.removesuffix("%")) / 100 for cell in cells]
+        assert shown == pytest.approx(frequencies, abs=6e-5)
+        entry = page.get_by_label("Examples of gate− in+", exact=True).locator(".example").first
+        expect(entry).to_contain_text(
+            f"example {rows[0]['gate-_in+_hook_pre_linear_max_indices'][0]},"
+        )
+        value = rows[0]["gate-_in+_hook_pre_linear_max_values"][0]
+        expect(entry).to_contain_text(f"in {value:.3f}")
 
 
 def test_several_datasets_begin_with_their_list(

@@ -136,6 +136,9 @@ export class ExampleList {
 
   nothing(stat) {
     if (stat?.count === 0 || stat?.frequency === 0) return "It never occurs in the corpus.";
+    if (this.ranking === "act" && this.combo.startsWith("gate+")) {
+      return "Lists by act were published of gate < 0 alone.";
+    }
     return `No example is kept of it by ${this.ranking}.`;
   }
 }

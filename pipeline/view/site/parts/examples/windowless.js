@@ -32,7 +32,8 @@ export function windowlessItem({ row }, { dataset, sources }, values) {
     hasTexts && text,
     h("div", { class: "from" }, h("span", {}, `example ${row.example_id}${where}`), source, more));
   sources.watchText(item, row.example_id, source, (whole) => {
-    begin(Array.from(whole ?? ""), text, more, `More of the text of example ${row.example_id}`);
+    if (whole === null) text.remove();
+    else begin(Array.from(whole), text, more, `More of the text of example ${row.example_id}`);
   });
   return item;
 }

@@ -33,7 +33,9 @@ export function runFacts(dataset) {
       Examples: whole(corpus?.n_examples),
       Tokens: whole(corpus?.n_tokens),
       "Longest example": corpus?.longest && `${whole(corpus.longest)} tokens`,
-      "Cut at": config?.corpus?.max_length && `${whole(config.corpus.max_length)} tokens`,
+      // Of a corpus that nobody gave the setting says nothing.
+      "Cut at": Number.isFinite(corpus?.n_tokens) && config?.corpus?.max_length &&
+        `${whole(config.corpus.max_length)} tokens`,
     },
     Scan: hasScan && {
       "Position 0": yesNo(settings.skip_bos, "left out", "counted"),
