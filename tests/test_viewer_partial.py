@@ -129,6 +129,8 @@ def test_without_a_model_it_says_so(opened: Tab) -> None:
     assert f"Neither positions nor windows are known: {NO_MODEL}." in said
     assert f"The texts are not here: {NO_CORPUS}." in said
     assert page.locator("fieldset.colour-choice, .legend").count() == 0
+    counts = page.locator("table.combinations tbody tr").nth(1).locator("td").all_inner_texts()
+    assert counts == ["–"] * 4
     page = go(opened, "bare", "#/find")
     assert f"Which tokens the lists hold is not known: {NO_MODEL}." in words(page)
     expect(page.get_by_label("cos(w_in, w_out): least")).to_be_disabled()
