@@ -84,9 +84,12 @@ def _prepared(
 ) -> Import:
     """All that can be refused before anything is written."""
     layout = Layout.of(published.columns)
-    layout.refuse_others(source)
+    layout.refuse_others(source, published.columns)
     config = import_config(output, corpus, model, overrides, layout)
-    neurons = find_neurons(published).of_layers(config.model.layers, source)
+    neurons = find_neurons(published)
+    if model is None:
+        neurons.refuse_uneven(source)
+    neurons = neurons.of_layers(config.model.layers, source)
     assert config.output is not None
     place = Place(config.output)
     settings = scan_settings(config) | files_of(config)

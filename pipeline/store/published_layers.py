@@ -61,6 +61,17 @@ class Neurons:
         """The layers of the source, those that are left out too."""
         return self.others | frozenset(self.sizes)
 
+    def refuse_uneven(self, name: str) -> None:
+        """Raise GatescopeError where not all layers have as many neurons: one may be cut short."""
+        first, *others = self.sizes
+        for layer in others:
+            if self.sizes[layer] != self.sizes[first]:
+                raise GatescopeError(
+                    f"{name}: layer {layer} has {self.sizes[layer]:,} neurons, and layer {first} "
+                    f"has {self.sizes[first]:,}; give all files of the source, or --model, which "
+                    "says how many there are"
+                )
+
     def of_layers(self, layers: Sequence[int] | None, name: str) -> Neurons:
         """Those of some layers alone. Raises GatescopeError where one is not in the source."""
         if layers is None:

@@ -53,7 +53,7 @@ def examples(facts: ScanFacts) -> Population:
         rules += imported_entries(facts)
         if facts.imported.n_filled is not None:
             # Entries that the model does not have are null; imported_entries sees to these.
-            filled = [*_windows(facts), *_values(facts)]
+            filled = [*_windows(facts), *_values(facts), *_act(facts)]
             rules += [
                 replace(rule, holds=f'"position" is null or ({rule.holds})') for rule in filled
             ]
@@ -121,6 +121,21 @@ def _windows(facts: ScanFacts) -> list[Rule]:
             "gate_value and in_value are those of the window at the peak",
             f"{_at_peak(facts, 'gate')} and {_at_peak(facts, 'in')}",
         ),
+    ]
+
+
+def _act(facts: ScanFacts) -> list[Rule]:
+    """The rule about lists by act, whose value is in no column: it is post / in at the peak."""
+    if facts.imported is None:
+        return []
+    largest = "greatest(score, list_max(list_transform(gate, lambda x: abs(x))))"
+    near = f"{10 * facts.imported.tolerance} * {largest}"
+    return [
+        Rule(
+            "act",
+            "the score of act is the magnitude of post / in at the peak",
+            f"ranking != 'act' or abs(score - abs(post_value / in_value)) <= {near}",
+        )
     ]
 
 
