@@ -11,7 +11,7 @@ from rich.console import Console
 from pipeline.console import results, say
 from pipeline.errors import GatescopeError
 from pipeline.query import open_dataset
-from pipeline.query.source import Source, find_source
+from pipeline.query.source import Source, dataset_url, find_source
 from pipeline.view.export import export_site
 from pipeline.view.listen import DEFAULT_HOST, DEFAULT_PORT, address_of, listen, run_server
 from pipeline.view.live import LiveModel
@@ -37,7 +37,7 @@ def serve_datasets(
         )
     host = DEFAULT_HOST if host is None else host
     sources = [find_source(place) for place in places]
-    names = dataset_names([source.root for source in sources])
+    names = dataset_names([dataset_url(place) for place in places])
     # Refused at once, and not after a model is loaded.
     with listen(host, DEFAULT_PORT if port is None else port) as listener:
         models = [_live_model(source, model, console) for source in sources]

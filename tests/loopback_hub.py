@@ -116,6 +116,7 @@ class LoopbackHub:
         self.repos: dict[tuple[str, str], Repo] = {}
         self.asked: list[Asked] = []
         self.on_upload: Callable[[int], None] = lambda n: None
+        self.on_request: Callable[[str], None] = lambda path: None
         self.refuses_commits = False
         self._blobs = folder / "blobs"
         self._blobs.mkdir()
@@ -177,6 +178,7 @@ class LoopbackHub:
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
+        self.on_request(request.url.path)
         body = await request.body()
         try:
             response = self._answer(request, body)
@@ -207,6 +209,8 @@ class LoopbackHub:
         if token and token not in (self.token, self.read_token):
             raise Refusal(401, "Invalid credentials in Authorization header")
         match parts:
+            case ["publish"]:
+                return Response("done")
             case ["api", "whoami-v2"]:
                 self._require_token(token)
                 orgs = [{"type": "org", "name": "org"}]
@@ -449,7 +453,8 @@ class LoopbackHub:
         if blob.sha256 is None:
             return _ranged(request, self._content(blob), headers)
         headers |= {"X-Linked-Size": str(blob.size), "X-Linked-Etag": f'"{blob.sha256}"'}
-        headers["Location"] = f"{self.url}/cdn/{blob.sha256}"
+        # Another host: clients do not follow there when they ask for the headers alone.
+        headers["Location"] = f"{self.url.replace('127.0.0.1', 'localhost')}/cdn/{blob.sha256}"
         return Response(None, 302, headers)
 
 

@@ -149,6 +149,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, scheme: str) -> type[MemoryFileSys
             return str(super()._strip_protocol(path.removeprefix(f"{scheme}://")))
 
     monkeypatch.setitem(sys.modules["fsspec.registry"]._registry, scheme, StandIn)
+    monkeypatch.setattr("pipeline.hub.revision.pinned", lambda url: url)
     return StandIn
 
 

@@ -65,6 +65,11 @@ def find_source(source: str | os.PathLike[str]) -> Source:
         )
     name = os.fspath(source)
     url = dataset_url(name)
+    if url.startswith("hf://"):
+        # Here and not above: it takes a while, and folders are opened without it.
+        from pipeline.hub.revision import pinned
+
+        url = pinned(url)
     # Backends raise what they like (httpx's errors are no OSError); all mean that it can't be read.
     try:
         filesystem, root = fsspec.core.url_to_fs(url)

@@ -57,8 +57,7 @@ With DuckDB, which fetches the parts that hold the neuron:
 
 ```python
 {duckdb}
-
-duckdb.sql(\"\"\"
+db.sql(\"\"\"
     select {selected}
     from read_parquet('{root}{table}/layer={layer}/*.parquet', hive_partitioning = false)
     where neuron = {neuron}
@@ -81,12 +80,13 @@ _IMPORTS: Final = {
     True: {
         "load": "from datasets import load_dataset",
         "duckdb": "import duckdb\nfrom huggingface_hub import HfFileSystem\n\n"
-        "duckdb.register_filesystem(HfFileSystem())  # or leave it to DuckDB's httpfs",
+        "db = duckdb.connect()\n"
+        "db.register_filesystem(HfFileSystem())  # or leave it to DuckDB's httpfs",
         "polars": "import polars as pl\nfrom huggingface_hub import HfFileSystem",
     },
     False: {
         "load": "from pathlib import Path\n\nfrom datasets import load_dataset",
-        "duckdb": "import duckdb",
+        "duckdb": "import duckdb\n\ndb = duckdb.connect()",
         "polars": "import polars as pl",
     },
 }
