@@ -8,9 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import huggingface_hub
 import pytest
-from huggingface_hub import constants
+from huggingface_hub import HfFileSystem, constants, hf_api
 from loopback_hub import LoopbackHub
 
 from pipeline.cli import main
@@ -38,8 +37,8 @@ def gatescope(
         patch.setattr(constants, "HF_HUB_OFFLINE", given.get("HF_HUB_OFFLINE") == "1")
         patch.setattr(constants, "HF_HUB_DISABLE_XET", True)
         patch.setattr(constants, "HF_TOKEN_PATH", f"{given['HF_HOME']}/token")
-        patch.setattr(huggingface_hub.hf_api.api, "endpoint", endpoint)
-        huggingface_hub.HfFileSystem.clear_instance_cache()
+        patch.setattr(hf_api.api, "endpoint", endpoint)
+        HfFileSystem.clear_instance_cache()
         code = main(list(words))
     for token in (hub.token, hub.read_token, given["HF_TOKEN"]):
         assert not token or token not in out.getvalue() + err.getvalue()

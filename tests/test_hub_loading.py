@@ -83,7 +83,8 @@ def test_the_code_of_the_card_runs_as_it_is_pasted(hub: LoopbackHub, tmp_path: P
     # DuckDB's own shell reads hf:// by httpfs, which cannot be had here.
     shell = (
         "import duckdb\nfrom huggingface_hub import HfFileSystem\n"
-        f"db = duckdb.connect()\ndb.register_filesystem(HfFileSystem())\ndb.sql({statement!r}).show()\n"
+        "db = duckdb.connect()\ndb.register_filesystem(HfFileSystem())\n"
+        f"db.sql({statement!r}).show()\n"
     )
     assert len(code) == 5
     printed = python(hub, *code, shell, folder=tmp_path)
