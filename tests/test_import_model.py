@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -313,6 +315,39 @@ def test_killed_while_the_model_runs(
     imported(llama, source, tmp_path / "undisturbed")
     assert differences_between(tmp_path / "dataset", tmp_path / "undisturbed") == []
     assert not (tmp_path / "dataset/_work").exists()
+
+
+def test_told_to_leave(
+    llama: Measured,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A SIGTERM while the model runs ends it in a line; the same command again goes on."""
+    run_batch = filling.Filler._run
+
+    def told(*args: Any) -> None:
+        run_batch(*args)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    source, output = one_file(llama.rows, tmp_path), tmp_path / "dataset"
+    words = [
+        "import", str(source), str(output), "--corpus", str(llama.corpus),
+        "--model", str(llama.model), *WORDS, "scan.tokens_per_batch=30",
+    ]  # fmt: skip
+    with monkeypatch.context() as patch:
+        patch.setattr(filling.Filler, "_run", told)
+        assert main(words) == 143
+    assert "told to leave" in capsys.readouterr().err
+    assert not (output / "manifest.json").exists()
+    assert main(words) == 0
+    said = capsys.readouterr()
+    assert "Resuming" in said.err
+    assert "of them with position and window" in said.out
+    assert f"verify {output} --rerun 100" in said.out
+    assert broken(output) == {}
+    assert main(words) == 0
+    assert "already complete" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("tokens", [1, 20, 1000])
