@@ -19,6 +19,7 @@ from synthetic import rewrite
 from test_query_dataset import stand_in
 
 from pipeline import importing
+from pipeline.cli import main
 from pipeline.console import messages
 from pipeline.errors import GatescopeError
 from pipeline.importing import import_dataset
@@ -308,6 +309,23 @@ def test_a_neuron_without_windows(plain: Path, with_texts: Path) -> None:
     with open_dataset(with_texts) as dataset:
         neuron = dataset.neuron(1, 5)
         assert neuron.texts == {e["example_id"]: f"text {e['example_id']}" for e in neuron.examples}
+
+
+def test_show_says_what_is_not_known(
+    plain: Path, with_texts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["show", str(plain), "1.5", "--ranking", "act"]) == 0
+    shown = capsys.readouterr().out
+    assert "cos(gate,in) -" in shown
+    assert " tokens, gate or in" not in shown
+    assert "gate-_in+, the best by act" in shown
+    assert " at ?" in shown
+    assert "None" not in shown
+    assert main(["show", str(with_texts), "1.5"]) == 0
+    shown = capsys.readouterr().out
+    assert " at ?" not in shown
+    assert "text " in shown
+    assert "tokens, gate or in exactly 0 at 0 of them" in shown
 
 
 def test_the_same_again_is_left_alone(
