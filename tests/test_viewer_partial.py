@@ -235,6 +235,10 @@ def test_texts_that_were_left_at_home(opened: Tab) -> None:
     assert f"The whole texts are not here: {NO_TEXTS}." in words(page)
     assert page.locator(".peak").count() > 0
     assert page.get_by_role("button", name="Longer context").count() == 0
+    said = words(go(opened, "untold", "#/compare?a=1.5&data_b=bare"))
+    assert f"1.5 of untold: The whole texts are not here: {NO_TEXTS}." in said
+    assert f"1.5 of bare: Neither positions nor windows are known: {NO_MODEL}." in said
+    assert f"Nothing is known of the weights of 1.5 of bare: {NO_MODEL}." in said
 
 
 def test_what_is_left_out_of_a_chart_is_counted(opened: Tab) -> None:

@@ -150,6 +150,12 @@ function examplesOf(context, found, names, readout) {
   if (sides.every(({ rankings }) => !rankings.length)) {
     return h("p", { class: "note" }, "There are no examples of these neurons.");
   }
+  // What both lack is said once.
+  const [first, second] = sides.map(({ notes }) => notes);
+  sides.forEach((side, i) => {
+    const others = i ? first : second;
+    side.notes = side.notes.map((said) => (others.includes(said) ? said : `${names[i]}: ${said}`));
+  });
   const pairs = COMBOS.map((combo) =>
     sides.map((side, i) => new ExampleList(side, combo, ` · ${names[i]}`)));
   const panel = h("div", {},

@@ -17,7 +17,7 @@ export async function render({ datasets, open, main }) {
   main.append(
     h("h1", { tabindex: "-1" }, "Datasets"),
     wide("Datasets",
-      h("table", {},
+      h("table", { class: "datasets" },
         h("thead", {}, h("tr", {}, titles.map((name, i) =>
           h("th", { scope: "col", class: i > 1 ? "number" : null }, name)))),
         h("tbody", {}, rows))),
@@ -30,7 +30,7 @@ function row(name) {
     const nNeurons = manifest.model.n_neurons.reduce((sum, n) => sum + n, 0);
     return h("tr", {},
       h("th", { scope: "row" }, h("a", { href: hashOf("model", { data: name }) }, name)),
-      h("td", {}, dataset.modelName),
+      h("td", {}, manifest.model.name ?? "not known"),
       h("td", { class: "number" }, count(manifest.model.layers.length)),
       h("td", { class: "number" }, count(nNeurons)),
       h("td", { class: "number" }, tokensText(dataset)));
