@@ -156,7 +156,11 @@ def _send(
     out = results()
     if lacking or stale:
         n_bytes = sum(file.n_bytes for file in lacking)
-        say(out, f"{repository.url}: published, {n_bytes:,} bytes sent", "bold green")
+        say(
+            out,
+            f"{repository.url}: published, {len(lacking)} files, {n_bytes:,} bytes",
+            "bold green",
+        )
     else:
         say(out, f"{repository.url}: all of it was there already", "bold green")
     say_next(out, [["query", repository.repo_id], ["serve", repository.repo_id]])
