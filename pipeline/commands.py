@@ -100,7 +100,8 @@ def show(options: argparse.Namespace, console: Console) -> int:
     layer, neuron = _neuron("show", options.neuron)
     if options.ranking not in LISTED_RANKINGS:
         raise GatescopeError(
-            f"show: --ranking {options.ranking} is unknown: take one of {', '.join(LISTED_RANKINGS)}"
+            f"show: --ranking {options.ranking} is unknown: take one of "
+            f"{', '.join(LISTED_RANKINGS)}"
         )
     if options.n < 0:
         raise GatescopeError(f"show: -n {options.n} is negative: give 0 or more")
