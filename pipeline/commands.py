@@ -212,7 +212,7 @@ def publish(options: argparse.Namespace, console: Console) -> None:
 
 def take_in(options: argparse.Namespace, console: Console) -> None:
     """`gatescope import`: a dataset of what GLUScope has measured."""
-    from pipeline.importing import import_dataset
+    from pipeline.imported import import_dataset
 
     import_dataset(
         options.source,

@@ -39,13 +39,13 @@ def export_dataset(
 def _export_gluscope(
     dataset: Dataset, path: Path, neurons: Sequence[tuple[int, int]], console: Console
 ) -> None:
-    from pipeline.hub.gluscope_export import (
+    from pipeline.hub.gluscope.export import (
         differing_definitions,
         exported_columns,
         exported_layers,
         exported_names,
     )
-    from pipeline.store.published_writer import write_published
+    from pipeline.store.published.writer import write_published
 
     if neurons:
         raise GatescopeError(

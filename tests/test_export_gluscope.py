@@ -14,8 +14,8 @@ from synthetic import Synthetic, write_synthetic
 
 from pipeline.errors import GatescopeError
 from pipeline.exporting import export_dataset
-from pipeline.hub.gluscope import published_columns
-from pipeline.importing import import_dataset
+from pipeline.hub.gluscope.schema import published_columns
+from pipeline.imported import import_dataset
 from pipeline.naming import COMBO_NAMES, HOOKS
 from pipeline.query import fetch, open_dataset
 

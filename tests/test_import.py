@@ -18,11 +18,10 @@ from measured import HOOKS, SOURCES, K, Measured, Row, measure, one_file
 from synthetic import rewrite
 from test_query_dataset import stand_in
 
-from pipeline import importing
 from pipeline.cli import main
 from pipeline.console import messages
 from pipeline.errors import GatescopeError
-from pipeline.importing import import_dataset
+from pipeline.imported import import_dataset, importing
 from pipeline.naming import COMBO_NAMES
 from pipeline.query import check_invariants, fetch, load_queries, open_dataset
 

@@ -18,7 +18,7 @@ from synthetic import write_synthetic
 
 from pipeline.console import messages
 from pipeline.errors import GatescopeError
-from pipeline.importing import import_dataset
+from pipeline.imported import import_dataset
 
 Change = Callable[[list[Row]], Sequence[Row]]
 

@@ -21,12 +21,11 @@ from synthetic import rewrite
 from test_import import broken, every_query
 from tiny_models import ARCHITECTURES, Tiny, build, byte_level_tokenizer, save
 
-from pipeline import filling
 from pipeline.cli import main
 from pipeline.config import compose_config
 from pipeline.console import messages
 from pipeline.errors import GatescopeError
-from pipeline.importing import import_dataset
+from pipeline.imported import filling, import_dataset
 from pipeline.query import open_dataset
 from pipeline.run import run
 

@@ -100,7 +100,10 @@ def test_values_and_their_texts_are_the_same(ds: Dataset) -> None:
             {"layer": 1, "neuron": 3, "combo": "+-"},
             r"combo='\+-' does not fit: give one of gate\+_",
         ),
-        ({"layer": 1, "neuron": 3, "ranking": "swish"}, r"give one of post, in, gate, random, act$"),
+        (
+            {"layer": 1, "neuron": 3, "ranking": "swish"},
+            r"give one of post, in, gate, random, act$",
+        ),
         (
             {"layer": 9, "neuron": 3},
             r"^layer 9 is not in this dataset of .*; its layers are 0 to",
@@ -170,7 +173,10 @@ select 1
         ("number", 10**400, "a finite number"),
         *[("text", v, "text") for v in (1, None, True, [])],
         *[("combo", v, "one of gate+_in+, gate+_in-, gate-_in+, gate-_in-") for v in ("+-", None)],
-        *[("ranking", v, "one of post, in, gate, random, act") for v in ("swish", "Post", 1, None, [])],
+        *[
+            ("ranking", v, "one of post, in, gate, random, act")
+            for v in ("swish", "Post", 1, None, [])
+        ],
         ("io_class", "strengthening", f"one of {', '.join(IO_CLASSES)}"),
         ("cosine", "in_out", "one of cos_gate_in, cos_gate_out, cos_in_out"),
         ("weight", "w_gate", "one of gate, in, out"),

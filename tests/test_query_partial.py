@@ -15,7 +15,7 @@ from synthetic import rewrite
 
 from pipeline.cli import main
 from pipeline.errors import GatescopeError
-from pipeline.hub.gluscope_checks import counts_of
+from pipeline.hub.gluscope.checks import counts_of
 from pipeline.query import check_invariants, open_dataset
 
 DAMAGE: dict[str, tuple[str, str, Callable[[Any], Any]]] = {

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 from rich.console import Console
 from synthetic import Synthetic, write_synthetic
 
-from pipeline.importing import import_dataset
+from pipeline.imported import import_dataset
 from pipeline.naming import COMBO_NAMES
 
 SIZE = {"n_neurons": 12, "layers": (0, 1), "k": 4}

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from pipeline.errors import GatescopeError
-from pipeline.hub.gluscope import (
+from pipeline.hub.gluscope.schema import (
     HOOK_NAMES,
     LISTED,
     frequency_column,
@@ -18,7 +18,7 @@ from pipeline.hub.gluscope import (
 )
 from pipeline.naming import COMBO_NAMES, QUANTITIES
 from pipeline.query import Dataset
-from pipeline.store.published_layers import Columns, PublishedLayer
+from pipeline.store.published.layers import Columns, PublishedLayer
 
 # An entry's signed value. Of act there is the magnitude alone, and it ranks negative gates only,
 # where act is negative for the functions that GLUScope has looked at.

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pipeline.config import to_dict
-from pipeline.hub.gluscope import Layout
-from pipeline.import_settings import UNKNOWN
-from pipeline.import_task import Import
+from pipeline.hub.gluscope.schema import Layout
+from pipeline.imported.settings import UNKNOWN
+from pipeline.imported.task import Import
 from pipeline.naming import COMBO_NAMES, QUANTITIES
 from pipeline.provenance import provenance
 from pipeline.schema import LAYERS, NEURONS

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int64
 
 from pipeline.errors import GatescopeError
 from pipeline.naming import COMBO_NAMES, QUANTITIES
-from pipeline.store.published import Published, PublishedRows
+from pipeline.store.published.rows import Published, PublishedRows
 
 # Layers that are held in memory before they lie in files.
 _IN_MEMORY: Final = 2

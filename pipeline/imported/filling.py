@@ -23,8 +23,8 @@ from torch import Tensor
 from pipeline.config import RunConfig
 from pipeline.console import say
 from pipeline.errors import GatescopeError, Interrupted
-from pipeline.fitting import Fit
-from pipeline.import_task import Import
+from pipeline.imported.fitting import Fit
+from pipeline.imported.task import Import
 from pipeline.layer import table_settings, token_matrices, write_weights
 from pipeline.model import (
     GatedModel,
@@ -42,8 +42,8 @@ from pipeline.reduce.peaks import Wanted, find_peaks
 from pipeline.scan.batches import MOST_TOKENS, length_sorted_batches
 from pipeline.stages import make_vocab
 from pipeline.store import CorpusIndex, EventLog, TokenIndex
-from pipeline.store.partial_tables import write_published_examples
-from pipeline.store.waiting import WaitingLayer, waiting_bytes
+from pipeline.store.published.partial_tables import write_published_examples
+from pipeline.store.published.waiting import WaitingLayer, waiting_bytes
 from pipeline.view.progress import progress
 
 # Values (entry, pos) that are looked at together.

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 import numpy as np
 
 from pipeline.errors import GatescopeError
-from pipeline.hub.gluscope import Layout
+from pipeline.hub.gluscope.schema import Layout
 from pipeline.naming import COMBO_NAMES, COMBOS
 
 # Frequencies are float32, each rounded by itself.

@@ -12,7 +12,7 @@ from jaxtyping import Float32, Int64
 
 from pipeline.naming import COMBO_NAMES, QUANTITIES
 from pipeline.store.parquet import write_options
-from pipeline.store.published_layers import Columns, PublishedLayer
+from pipeline.store.published.layers import Columns, PublishedLayer
 
 
 def write_published(

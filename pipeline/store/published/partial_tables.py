@@ -16,7 +16,7 @@ from pipeline.store.corpus import TokenIndex
 from pipeline.store.merge import ENTRIES_PER_GROUP, STATS_PER_GROUP
 from pipeline.store.parquet import layer_part, row_groups, write_table
 from pipeline.store.place import Place
-from pipeline.store.published_layers import PublishedLayer
+from pipeline.store.published.layers import PublishedLayer
 from pipeline.store.tables import write_neurons
 
 # What only the model can tell of an entry.

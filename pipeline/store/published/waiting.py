@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
 
-from pipeline.store.partial_tables import Found
-from pipeline.store.published_layers import PublishedLayer
+from pipeline.store.published.layers import PublishedLayer
+from pipeline.store.published.partial_tables import Found
 
 
 class WaitingLayer:

@@ -20,7 +20,7 @@ from fsspec.implementations.local import LocalFileSystem
 from torch import Tensor
 
 from pipeline.errors import GatescopeError
-from pipeline.store.published import Published, PublishedRows
+from pipeline.store.published.rows import Published, PublishedRows
 
 # Neurons of a slice, as many as of other sources.
 _ROWS: Final = 1 << 11

@@ -18,17 +18,17 @@ from pipeline.config import scan_settings
 from pipeline.console import results, say, say_next
 from pipeline.errors import GatescopeError, Interrupted
 from pipeline.frame import conclude, files_of, refuse_differences, sole_writer, total_rows
-from pipeline.hub.gluscope import Layout
-from pipeline.import_manifest import import_manifest
-from pipeline.import_settings import import_config
-from pipeline.import_task import Import
+from pipeline.hub.gluscope.schema import Layout
+from pipeline.imported.manifest import import_manifest
+from pipeline.imported.settings import import_config
+from pipeline.imported.task import Import
 from pipeline.query.source import dataset_url
 from pipeline.stages import make_corpus, note, open_texts, told_to_leave
 from pipeline.store import WORK, CorpusIndex, EventLog, Place, RunRecord, only_writer, read_manifest
-from pipeline.store.partial_tables import write_bare_weights, write_published_examples
-from pipeline.store.published import Published
-from pipeline.store.published_layers import find_neurons
-from pipeline.store.published_source import open_published
+from pipeline.store.published.layers import find_neurons
+from pipeline.store.published.partial_tables import write_bare_weights, write_published_examples
+from pipeline.store.published.rows import Published
+from pipeline.store.published.source import open_published
 from pipeline.view.progress import progress
 from pipeline.view.summary import render_import
 
@@ -118,7 +118,7 @@ def _make(task: Import, leave: threading.Event, console: Console) -> dict[str, A
         filler = None
         if task.has_model:
             # Here and not above: it loads what only a model needs.
-            from pipeline.filling import open_filler
+            from pipeline.imported.filling import open_filler
 
             filler = open_filler(task.config, task.neurons.sizes, console)
         guard = stack.enter_context(sole_writer(task.place, task.record, begun, console))

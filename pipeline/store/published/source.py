@@ -9,7 +9,7 @@ from typing import Any
 import fsspec
 
 from pipeline.errors import GatescopeError
-from pipeline.store.published import (
+from pipeline.store.published.rows import (
     ArrowTables,
     ParquetTables,
     Published,
@@ -17,7 +17,7 @@ from pipeline.store.published import (
     one_line,
     readable,
 )
-from pipeline.store.published_pt import TensorFile
+from pipeline.store.published.tensors import TensorFile
 
 
 def open_published(url: str) -> Published:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import RunConfig
-from pipeline.hub.gluscope import Layout
-from pipeline.hub.gluscope_checks import Bounds, check_rows, counts_of
+from pipeline.hub.gluscope.checks import Bounds, check_rows, counts_of
+from pipeline.hub.gluscope.schema import Layout
 from pipeline.store import CorpusIndex, Place, RunRecord
-from pipeline.store.partial_tables import Counts, write_published_stats
-from pipeline.store.published import Published
-from pipeline.store.published_layers import Columns, Neurons, PublishedLayer, whole_layers
+from pipeline.store.published.layers import Columns, Neurons, PublishedLayer, whole_layers
+from pipeline.store.published.partial_tables import Counts, write_published_stats
+from pipeline.store.published.rows import Published
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Final
 from pipeline.config import CorpusConfig, ModelConfig, RunConfig, choices, compose_config
 from pipeline.corpus import has_token_ids
 from pipeline.errors import GatescopeError
-from pipeline.hub.gluscope import Layout
+from pipeline.hub.gluscope.schema import Layout
 from pipeline.naming import HUB_ID, RANKINGS
 
 # What a model or a corpus is called that is not given.
