@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from pipeline.citations import BIBTEX
 from pipeline.hub.card.names import inline, linked
 
 _SCANNED: Final = """\
@@ -25,26 +26,13 @@ _LIMITS: Final = """\
 
 {points}
 """
-CITATIONS: Final = """\
+CITATIONS: Final = f"""\
 ## Citation
 
 The definitions are those of two papers; please cite them.
 
 ```bibtex
-@article{gerstner2026gluscope,
-  title   = {{GLUScope}: A Tool for Analyzing {GLU} Neurons in Transformer Language Models},
-  author  = {Gerstner and Schuetze},
-  journal = {arXiv preprint arXiv:2602.23826},
-  year    = {2026}
-}
-
-@article{gerstner2025understanding,
-  title   = {Understanding Gated Neurons in Transformers from Their Input-Output Functionality},
-  author  = {Gerstner and Schuetze},
-  journal = {arXiv preprint arXiv:2505.17936},
-  year    = {2025}
-}
-```
+{BIBTEX}```
 """
 
 
