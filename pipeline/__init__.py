@@ -12,8 +12,10 @@
          weights/ -> neurons, layers, weight_tokens (alone, of any dense MLP, where scan=none)
               |
               v
-         hub/ the card      query/ DuckDB views + queries/*.sql -> figures/, notebooks/, view/
+         hub/ card, publish query/ DuckDB views + queries/*.sql -> figures/, notebooks/, view/
                             view/site/ every neuron in the browser, straight from the tables' files
+
+    imported/ what GLUScope's authors published -> the same tables, as far as they are known
 
 The words: gate g = w_gate . x; in i = w_in . x; act a = act_fn(g); post p = a * i; a sign
 combination is the pair of strict signs of gate and in, written `gate+_in-`; a ranking orders a
