@@ -39,9 +39,8 @@ from pipeline.hub.neuronpedia.reading import (
 )
 from pipeline.naming import COMBOS, Combo
 from pipeline.query import Dataset
+from pipeline.query.rules.rule import POSITIVE
 
-# Activation functions that are positive for a negative gate.
-_POSITIVE: Final = ("sigmoid", "hard_sigmoid")
 # To whom Neuronpedia's own scripts give what is imported in bulk.
 _CREATOR: Final = "clkht01d40000jv08hvalcvly"
 # How far act_fn(gate) * in may be from the stored post: activations have the model's dtype.
@@ -92,7 +91,7 @@ class _Export:
         self._release = f"gatescope-{self._model}"
         self._common = {"creatorId": _CREATOR, "createdAt": self._manifest["finished"]}
         self._tokens = token_texts(dataset)
-        self._is_positive = self._manifest["model"]["act_fn"] in _POSITIVE
+        self._is_positive = self._manifest["model"]["act_fn"] in POSITIVE
 
     def descriptions(self, layer: int, combo: Combo) -> Iterator[tuple[str, bytes]]:
         """The four files that say what a source is."""
