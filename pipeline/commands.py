@@ -135,7 +135,8 @@ def figures(options: argparse.Namespace, console: Console) -> int:
         for figure in write_figures(options.datasets, Path(options.out)):
             made.append(figure)
             advance(1)
-    results().print(render_figures(made))
+    # Its lines are to be copied, however narrow the terminal.
+    results().print(render_figures(made), crop=False)
     return 0
 
 

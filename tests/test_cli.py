@@ -89,7 +89,7 @@ def test_show(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "gate-_in-, the best by post" in printed
     assert "layer.neuron" in _failed(capsys, None, "show", str(dataset), "seven")
     assert "0 to 511" in _failed(capsys, None, "show", str(dataset), "0.512")
-    assert "--ranking" in _failed(capsys, None, "show", str(dataset), "0.7", "--ranking", "act")
+    assert "--ranking" in _failed(capsys, None, "show", str(dataset), "0.7", "--ranking", "swish")
 
 
 def test_verify(dataset: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -103,7 +103,8 @@ def test_cut_off_half_way_and_given_again(made: Synthetic, with_what: signal.Sig
         killed = threading.Event()
 
         def kill(n_uploads: int) -> None:
-            if n_uploads == half:
+            # More than once, as Python can lose a signal that comes while it cleans up.
+            if n_uploads in (half, half + 2) and process.poll() is None:
                 process.send_signal(with_what)
                 killed.set()
 

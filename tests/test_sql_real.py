@@ -69,4 +69,5 @@ def test_every_query(name: str, opened: Dataset | Datasets) -> None:
     assert columns == (["model", *documented] if several else documented)
     assert min(seconds) < LIMIT_S
     if query.theme in ("weights", "across models") and "token" not in given:
-        assert rows, "there are weights in all of them"
+        # Those that were not scanned alike have nothing to compare.
+        assert rows or name == "compare_datasets", "there are weights in all of them"
