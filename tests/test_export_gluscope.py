@@ -134,3 +134,13 @@ def test_what_is_refused(made: Synthetic, tmp_path: Path) -> None:
     with pytest.raises(GatescopeError, match=r"has no sign_stats .*; give a dataset of a scan"):
         export(weights.path, tmp_path / "out.parquet")
     assert {path.name for path in tmp_path.iterdir()} == {"there.parquet", "weights"}
+
+
+def test_names_of_all_kinds(made: Synthetic, tmp_path: Path) -> None:
+    """What is a value on the command line is not read as Hydra's grammar."""
+    odd = tmp_path / "a, b={c} ${d}'s"
+    odd.mkdir()
+    export(made.path, odd / "x, y=1.parquet")
+    take_in(odd / "x, y=1.parquet", odd / "ds, [1]", f"scan.k={made.shape.k}")
+    with open_dataset(odd / "ds, [1]") as dataset:
+        assert dataset.layers == made.shape.layers

@@ -7,7 +7,7 @@ works on the dataclasses alone, so the scan runs where Hydra is not installed.
 from __future__ import annotations
 
 from pipeline.config.checks import check
-from pipeline.config.command import run_command, shell_line
+from pipeline.config.command import override, run_command, shell_line
 from pipeline.config.compose import choices, compose_config
 from pipeline.config.multirun import Outcome, Sweep, plan_sweep
 from pipeline.config.settings import (
@@ -39,6 +39,7 @@ __all__ = [
     "default_output",
     "differences",
     "from_dict",
+    "override",
     "plan_sweep",
     "run_command",
     "scan_settings",

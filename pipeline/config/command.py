@@ -27,14 +27,14 @@ def run_command(config: RunConfig) -> list[str]:
         words.append("scan=none")
         default["scan.name"] = "none"
     words += [
-        _override(key, value)
+        override(key, value)
         for key, value in wanted.items()
         if value != default[key] and not key.startswith(_NOT_TOLD)
     ]
     return words
 
 
-def _override(key: str, value: Any) -> str:
+def override(key: str, value: Any) -> str:
     """A setting as Hydra reads it on a command line."""
     return f"{key}={_written(value)}"
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from pipeline.config import CorpusConfig, ModelConfig, RunConfig, choices, compose_config
+from pipeline.config import CorpusConfig, ModelConfig, RunConfig, choices, compose_config, override
 from pipeline.corpus import has_token_ids
 from pipeline.errors import GatescopeError
 from pipeline.hub.gluscope.schema import Layout
@@ -41,7 +41,7 @@ def import_config(
             *([] if corpus is None else _corpus_words(corpus)),
             *([] if model is None else _model_words(model)),
             *overrides,
-            f"output={output}",
+            override("output", output),
         ]
     )
     scan = config.scan
@@ -69,7 +69,7 @@ def _named(overrides: Sequence[str]) -> str | None:
 
 
 def _model_words(name: str) -> list[str]:
-    return [f"model={name}" if name in choices("model") else f"model.name={name}"]
+    return [f"model={name}" if name in choices("model") else override("model.name", name)]
 
 
 def _corpus_words(place: str) -> list[str]:
@@ -90,5 +90,5 @@ def _corpus_words(place: str) -> list[str]:
     source = "hub" if is_hub else "local"
     probed = CorpusConfig(source=source, path=path, revision=revision or None)
     kind = "tokenized" if has_token_ids(probed) else "local"
-    words = [f"corpus={kind}", f"corpus.source={source}", f"corpus.path={path}"]
-    return words + ([f"corpus.revision={revision}"] if revision else [])
+    words = [f"corpus={kind}", f"corpus.source={source}", override("corpus.path", path)]
+    return words + ([override("corpus.revision", revision)] if revision else [])
