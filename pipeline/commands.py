@@ -77,6 +77,8 @@ def query(options: argparse.Namespace, console: Console) -> int:
             if options.format == "table":
                 columns, rows = fetch(relation, _MOST_ROWS + 1)
                 out.print(render_table(columns, rows[:_MOST_ROWS]))
+                if not rows and name is not None and queries[name].scope == "models":
+                    say(console, f"Note: {name} compares datasets; give two of the same kind")
                 if len(rows) > _MOST_ROWS:
                     say(out, f"... the first {_MOST_ROWS:,} rows; --format csv gives all")
             else:

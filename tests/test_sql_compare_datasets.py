@@ -12,6 +12,7 @@ import pytest
 from answers import rows_of
 from synthetic import Synthetic, rewrite, write_synthetic
 
+from pipeline.cli import main
 from pipeline.query import open_dataset
 
 _MEANS = ("gate", "in", "act", "post")
@@ -150,3 +151,10 @@ def test_ties_at_the_end_of_a_list(pair: tuple[Synthetic, Synthetic]) -> None:
         rows = rows_of(datasets, "compare_datasets")
     assert {row["same_lists"] for row in rows if row["n_lists"]} == {0}
     assert {row["same_but_for_ties"] for row in rows if row["n_lists"]} == {1}
+
+
+def test_one_dataset_alone(
+    pair: tuple[Synthetic, Synthetic], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["query", str(pair[0].path), "compare_datasets"]) == 0
+    assert "compare_datasets compares datasets; give two" in capsys.readouterr().err
