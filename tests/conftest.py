@@ -50,6 +50,11 @@ _LONG = (
 )
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: tests wait for other processes a third of their time."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put long files first; within a file nothing changes."""
     order = {f"{name}.py": place for place, name in enumerate(_LONG)}

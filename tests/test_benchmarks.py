@@ -6,11 +6,9 @@ import json
 from pathlib import Path
 
 import dataset_queries
-import hub
 import pytest
 import scan_throughput
 import write_merge
-from synthetic import write_synthetic
 
 _SMALL = ["--layers=2", "--neurons=24", "--example-layers=2", "--examples=60", "--max-length=40"]
 _PARTS = ("bare forward", "hooked forward", "reduction", "lists")
@@ -46,12 +44,3 @@ def test_write_merge(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert set(found["workers"]) == {"1", "3"}
     assert found["workers"]["1"]["bytes_a_row"] > 0
-
-
-def test_hub(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    made = write_synthetic(tmp_path / "ds", n_neurons=10, seed=2)
-    hub.main([str(made.path)])
-    lines = {line["what"]: line for line in map(json.loads, capsys.readouterr().out.splitlines())}
-    assert {"open", "one_neuron", "its_neighbour", "stream_192_examples"} <= set(lines)
-    assert 0 < lines["open"]["bytes"] <= lines["open"]["dataset_bytes"]
-    assert lines["one_neuron"]["ranges"] > 0
