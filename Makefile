@@ -8,11 +8,12 @@ INSTALLED := $(VENV)/.installed
 # compiles what it imports, and keeps that where this is not set.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test lint types wheel clean
+.PHONY: help demo test test-all lint types wheel clean
 
 help:
 	@echo "make demo    run the built-in model on the built-in texts: a dataset in outputs/demo"
 	@echo "make test    run the tests"
+	@echo "make test-all  those too that take half a minute or more each"
 	@echo "make lint    style (ruff)"
 	@echo "make types   types (mypy)"
 	@echo "make wheel   build a wheel in dist/"
@@ -24,6 +25,9 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest
+
+test-all: $(INSTALLED)
+	@$(BIN)/python -m pytest -m ""
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .

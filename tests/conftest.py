@@ -29,38 +29,6 @@ hypothesis.settings.register_profile("gatescope", deadline=None, derandomize=Tru
 hypothesis.settings.load_profile("gatescope")
 
 
-# Files that take a minute or more, the longest first: one that begins last is waited for alone.
-_LONG = (
-    "test_notebooks",
-    "test_ray",
-    "test_driver",
-    "test_multirun",
-    "test_s3",
-    "test_viewer_pages",
-    "test_figures",
-    "test_run",
-    "test_import_model",
-    "test_benchmarks",
-    "test_full_disk",
-    "test_reduce",
-    "test_model_weights",
-    "test_viewer_partial",
-    "test_publish",
-    "test_hub_loading",
-)
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: tests wait for other processes a third of their time."""
-    return (os.cpu_count() or 1) + 1
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put long files first; within a file nothing changes."""
-    order = {f"{name}.py": place for place, name in enumerate(_LONG)}
-    items.sort(key=lambda item: order.get(item.path.name, len(order)))
-
-
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of golden results and real data beside the checkout; skips where it is absent."""

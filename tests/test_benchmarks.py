@@ -14,6 +14,7 @@ _SMALL = ["--layers=2", "--neurons=24", "--example-layers=2", "--examples=60", "
 _PARTS = ("bare forward", "hooked forward", "reduction", "lists")
 
 
+@pytest.mark.slow
 def test_scan_throughput() -> None:
     options = ["--shape", "16", "2", "24", "2", "--lengths", "5", "9", "--compile", "false"]
     options += ["--examples", "12", "--warm", "4", "--rounds", "2", "--command", "16"]

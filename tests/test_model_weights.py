@@ -320,6 +320,7 @@ print((peak - few) / 2**20)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="psutil tells shared memory on Linux only")
 def test_a_run_holds_one_layer_and_not_the_model(tmp_path: Path) -> None:
     for n_layers in (4, 24):

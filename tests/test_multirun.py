@@ -143,6 +143,7 @@ def test_how_runs_end(capsys: pytest.CaptureFixture[str], empty: Path) -> None:
     assert list(empty.iterdir()) == []
 
 
+@pytest.mark.slow
 @needs_submitit
 def test_submitit_local_makes_them_in_processes_of_their_own(
     single: list[Path], small: list[str], empty: Path, capsys: pytest.CaptureFixture[str]

@@ -127,6 +127,7 @@ def test_two_nodes_and_a_worker_that_is_killed(
     assert left == []
 
 
+@pytest.mark.slow
 def test_preempted_and_moved_to_one_process(
     two_nodes: Any, texts: Path, longer: Path, tmp_path: Path
 ) -> None:
