@@ -110,7 +110,10 @@ def test_cut_off_half_way_and_given_again(made: Synthetic, with_what: signal.Sig
 
         hub.on_upload = kill
         words = ["publish", str(made.path), "org/name"]
+        # A shell's background jobs ignore SIGINT, and what they start does too.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         process = subprocess.Popen([GATESCOPE, *words], env=hub.environment)
+        signal.signal(signal.SIGINT, before)
         process.wait()
         assert killed.is_set()
         assert process.returncode in (-signal.SIGKILL, 130)

@@ -57,7 +57,7 @@ def hub_errors(command: str, repo: str) -> Iterator[None]:
         raise GatescopeError(f"{command}: {repo}: {_reason(error)}") from error
     # What an upload of several files wraps its errors in.
     except RuntimeError as error:
-        if not isinstance(error.__cause__, HfHubHTTPError | OSError | httpx2.TransportError):
+        if error.__cause__ is None or not str(error).startswith("Error while uploading"):
             raise
         raise GatescopeError(f"{command}: {repo}: {_of_cause(error.__cause__)}") from error
     except (ConnectionError, TimeoutError, httpx2.TransportError) as error:

@@ -165,9 +165,15 @@ class Repository:
         additions = [_addition(upload) for upload in uploads]
         by_path = {upload.path_in_repo: upload for upload in uploads}
         for group in _groups(additions, by_path):
-            self._api.preupload_lfs_files(
-                self.repo_id, group, repo_type=self.kind, free_memory=False
-            )
+            try:
+                self._api.preupload_lfs_files(
+                    self.repo_id, group, repo_type=self.kind, free_memory=False
+                )
+            except RuntimeError:
+                # Of a file that is written to meanwhile the length is wrong.
+                for addition in group:
+                    _refuse_changed(by_path[addition.path_in_repo])
+                raise
             advance(sum(by_path[addition.path_in_repo].n_bytes for addition in group))
         for upload in uploads:
             _refuse_changed(upload)
