@@ -1,7 +1,9 @@
 """The columns of Neuronpedia's tables that an import fills, and what stands where nothing is said.
 
-Those of `neuronpedia_utils.db_models` in hijohnnylin/neuronpedia (release, model, source set,
-source, feature, activation), which SAEDashboard's export mirrors.
+Those of the dataclasses in hijohnnylin/neuronpedia, utils/neuronpedia-utils/neuronpedia_utils/
+db_models/{source_release,model,source_set,source,feature,activation}.py, as they are filled there
+by convert-llamascope-arrow-to-neuronpedia-export.py; and their copies in jbloomAus/SAEDashboard,
+sae_dashboard/neuronpedia/neuronpedia_export.py (commit 3ea1249a), with `sourceSetName`.
 """
 
 from __future__ import annotations

@@ -1,14 +1,16 @@
 """The files that Neuronpedia's importer takes, a source for each layer and sign combination.
 
-The layout is that of SAEDashboard's export for Neuronpedia: of each source `release.jsonl`,
-`model.jsonl`, `sourceset.jsonl`, `source.jsonl`, and in batches `features/batch-N.jsonl.gz` and
-`activations/batch-N.jsonl.gz`, whose columns are in columns.py.
+The layout is that of Neuronpedia's and SAEDashboard's own exports (named in columns.py): of each
+source `release.jsonl`, `model.jsonl`, `sourceset.jsonl`, `source.jsonl`, and in batches
+`features/batch-N.jsonl.gz` and `activations/batch-N.jsonl.gz`.
 
 A feature there has one activation, which is not negative; a gated neuron has four sign
 combinations. So each combination is a set of sources (`gatescope-gate-pos-in-neg`), the feature's
 index is the neuron, and its activation is |post| where gate and in have those signs and 0
-elsewhere: `frac_nonzero` is the combination's frequency, the activations are its list by post. The
-logits are the dot products of w_out with the unembedding, negated where post is negative.
+elsewhere, as at a position that the scan left out: `frac_nonzero` is the combination's frequency
+(0, as in their tables, where it is not known), `maxActApprox` the best score, the activations are
+its list by post. The logits are the dot products of w_out with the unembedding, negated where post
+is negative.
 """
 
 from __future__ import annotations
@@ -24,7 +26,6 @@ from typing import Any, Final
 import numpy as np
 
 from pipeline.activation import Activation
-from pipeline.errors import GatescopeError
 from pipeline.hub.neuronpedia.columns import DEFAULTS
 from pipeline.hub.neuronpedia.reading import (
     EXAMPLES,
@@ -34,6 +35,7 @@ from pipeline.hub.neuronpedia.reading import (
     grouped,
     known_activation,
     neurons_of,
+    require_stored_post,
     rows_of,
     token_texts,
 )
@@ -43,10 +45,6 @@ from pipeline.query.rules.rule import POSITIVE
 
 # To whom Neuronpedia's own scripts give what is imported in bulk.
 _CREATOR: Final = "clkht01d40000jv08hvalcvly"
-# How far act_fn(gate) * in may be from the stored post: activations have the model's dtype.
-_TOLERANCE: Final = 0.03
-# The share of peaks that may be farther off.
-_MOST_OFF: Final = 0.25
 
 
 def neuronpedia_files(
@@ -63,6 +61,7 @@ def neuronpedia_files(
         wanted = neurons_of(dataset, layer, neurons)
         if not wanted:
             continue
+        require_stored_post(dataset, layer, act)
         for combo in COMBOS:
             yield from export.descriptions(layer, combo)
         for number, start in enumerate(range(0, len(wanted), batch)):
@@ -91,6 +90,7 @@ class _Export:
         self._release = f"gatescope-{self._model}"
         self._common = {"creatorId": _CREATOR, "createdAt": self._manifest["finished"]}
         self._tokens = token_texts(dataset)
+        self._skips_first = self._manifest["config"]["scan"]["skip_bos"]
         self._is_positive = self._manifest["model"]["act_fn"] in POSITIVE
 
     def descriptions(self, layer: int, combo: Combo) -> Iterator[tuple[str, bytes]]:
@@ -143,26 +143,28 @@ class _Export:
     def batch(self, layer: int, neurons: list[int], number: int) -> Iterator[tuple[str, bytes]]:
         """Features and activations of some neurons of a layer, of each combination."""
         values = {"layer": layer, "neurons": neurons}
-        entries = grouped(rows_of(self._dataset, EXAMPLES, values), "neuron", "combo")
         frequencies = {
             (row["neuron"], row["combo"]): row["frequency"]
             for row in rows_of(self._dataset, STATS, values)
         }
         logits = grouped(rows_of(self._dataset, LOGITS, values), "neuron", "side")
-        self._refuse_other_post(layer, [one for of_list in entries.values() for one in of_list])
         for combo in COMBOS:
+            # A combination at a time: the windows of all four need four times the memory.
+            of_combo = rows_of(self._dataset, EXAMPLES, values | {"combo": combo.name})
+            entries = grouped(of_combo, "neuron")
             features, activations = [], []
             for neuron in neurons:
-                own = [
+                own = entries.get((neuron,), [])
+                activations += [
                     self._activation(layer, combo, neuron, entry)
-                    for entry in entries.get((neuron, combo.name), [])
+                    for entry in own
                     if entry["token_ids"] is not None
                 ]
-                activations += own
-                best = max((one["maxValue"] for one in own), default=0.0)
+                best = max((_number(entry["score"]) for entry in own), default=0.0)
+                frequency = frequencies.get((neuron, combo.name))
                 features.append(
                     self._feature(layer, combo, neuron, best)
-                    | {"frac_nonzero": frequencies.get((neuron, combo.name), 0.0)}
+                    | {"frac_nonzero": 0.0 if frequency is None else frequency}
                     | self._logits(combo, neuron, logits)
                 )
             for name, rows in (("features", features), ("activations", activations)):
@@ -204,29 +206,13 @@ class _Export:
             found[f"{name}_values"] = [_number(sign * row["score"]) for row in rows]
         return found
 
-    def _refuse_other_post(self, layer: int, entries: Sequence[Row]) -> None:
-        """Raise GatescopeError where act_fn(gate) * in is not the stored post at the peaks."""
-        known = [entry for entry in entries if entry["token_ids"] is not None]
-        peaks = [entry["position"] - entry["window_start"] for entry in known]
-        gate, in_ = (
-            np.array([entry[name][peak] for entry, peak in zip(known, peaks, strict=True)], float)
-            for name in ("gate", "in")
-        )
-        stored = np.array([entry["post_value"] for entry in known], float)
-        with np.errstate(invalid="ignore"):
-            off = np.abs(self._act(gate) * in_ - stored) > _TOLERANCE * np.abs(stored) + 1e-4
-        if known and off.mean() > _MOST_OFF:
-            raise GatescopeError(
-                f"export: in layer {layer} act_fn(gate) * in is not the post that was stored, at "
-                f"{off.mean():.0%} of the peaks, as where a model scales its gate; such a dataset "
-                "cannot be exported to Neuronpedia"
-            )
-
     def _activation(self, layer: int, combo: Combo, neuron: int, entry: Row) -> dict[str, Any]:
         gate, in_ = (np.asarray(entry[name], np.float64) for name in ("gate", "in"))
         with np.errstate(invalid="ignore"):
             post = self._act(gate) * in_
         inside = (np.sign(gate) == combo.gate_sign) & (np.sign(in_) == combo.in_sign)
+        if self._skips_first and entry["window_start"] == 0:
+            inside[0] = False
         values = [_number(v) for v in np.where(inside, np.abs(post), 0.0)]
         key = f"{self._model} {layer} {combo.name} {neuron} {entry['rank']}"
         return (

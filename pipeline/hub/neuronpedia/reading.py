@@ -6,16 +6,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 
+import numpy as np
+
 from pipeline.activation import Activation, activation_of
 from pipeline.errors import GatescopeError
 from pipeline.query import Dataset, fetch
 
 EXAMPLES: Final = """
-    select neuron, combo, "rank", post_value, example_id, position, window_start, token_ids,
-        gate, "in"
+    select neuron, "rank", score, example_id, window_start, token_ids, gate, "in"
     from examples
-    where layer = $layer and list_contains($neurons, neuron) and ranking = 'post'
-    order by neuron, combo, "rank"
+    where layer = $layer and list_contains($neurons, neuron) and combo = $combo
+        and ranking = 'post'
+    order by neuron, "rank"
+"""
+_PEAKS: Final = """
+    select gate_value, in_value, post_value
+    from examples
+    where layer = $layer and ranking = 'post' and isfinite(gate_value) and isfinite(in_value)
+        and isfinite(post_value)
 """
 STATS: Final = """
     select neuron, combo, frequency
@@ -32,6 +40,11 @@ LOGITS: Final = """
 
 Row = Mapping[str, Any]
 
+# How far act_fn(gate) * in may be from the stored post: activations have the model's dtype.
+_TOLERANCE: Final = 0.03
+# The share of a layer's peaks that may be farther off.
+_MOST_OFF: Final = 0.25
+
 
 def known_activation(dataset: Dataset) -> Activation:
     """The activation function; GatescopeError where lists, windows or the function are lacking."""
@@ -40,10 +53,11 @@ def known_activation(dataset: Dataset) -> Activation:
         raise GatescopeError(
             f"export: {name} has no examples (it was made without a scan); give a dataset of a scan"
         )
-    found = "select count(*), count(token_ids) from examples where ranking = 'post'"
-    ((n, n_windows),) = dataset.sql(found).fetchall()
-    if n == 0 or n_windows == 0:
-        why = "no lists by post" if n == 0 else "no windows in its lists"
+    by_post = "exists(from examples where ranking = 'post'"
+    found = f"select {by_post}), {by_post} and token_ids is not null)"
+    ((has_lists, has_windows),) = dataset.sql(found).fetchall()
+    if not has_windows:
+        why = "no windows in its lists" if has_lists else "no lists by post"
         raise GatescopeError(
             f"export: {name} has {why}; scan with post among scan.rankings, or import with --model"
         )
@@ -54,6 +68,24 @@ def known_activation(dataset: Dataset) -> Activation:
             "Neuronpedia shows post at every token; export to another format"
         )
     return act
+
+
+def require_stored_post(dataset: Dataset, layer: int, act: Activation) -> None:
+    """Raise GatescopeError where act_fn(gate) * in is not the stored post at the layer's peaks.
+
+    Of the whole layer, so that it does not depend on the neurons that are exported.
+    """
+    peaks = dataset.sql(_PEAKS, layer=layer).fetchnumpy()
+    gate, in_, stored = (
+        np.asarray(peaks[name], np.float64) for name in ("gate_value", "in_value", "post_value")
+    )
+    off = np.abs(act(gate) * in_ - stored) > _TOLERANCE * np.abs(stored) + 1e-4
+    if len(off) and off.mean() > _MOST_OFF:
+        raise GatescopeError(
+            f"export: in layer {layer} act_fn(gate) * in is not the post that was stored, at "
+            f"{off.mean():.0%} of the peaks, as where a model scales its gate; such a dataset "
+            "cannot be exported to Neuronpedia"
+        )
 
 
 def neurons_of(
